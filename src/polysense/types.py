@@ -1,0 +1,90 @@
+"""The contracts that every part of Polysense shares.
+
+Shapes are written with these letters, here and in every docstring:
+
+    B  samples in a batch          N  signals of one modality in a batch
+    T  positions in a sequence     F  feature positions of one signal
+    D  width of the LLM            E  width of the encoder
+    M  embeddings of one signal    V  vocabulary of the LLM
+
+Words: a *signal* is a decoded, normalised tensor; *tokens* leave a modality tokenizer; *features*
+leave the encoder; *embeddings* leave the connector, in LLM width; *hidden* are the LLM's states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A run of text inside a message."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Media:
+    """A signal inside a message: `modality` names its sense, `source` is a path or raw object."""
+
+    modality: str
+    source: Any
+
+
+Part = Text | Media
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: a role and its parts in reading order."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training or evaluation item.
+
+    `key` names it in errors and decides its split; `messages` is the conversation whose assistant
+    turns are learnt; `about` carries what evaluation needs besides (caption, category).
+    """
+
+    key: str
+    messages: tuple[Message, ...]
+    about: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def media(self) -> list[Media]:
+        """Every signal of the conversation, in reading order."""
+        return [
+            part for message in self.messages for part in message.parts if isinstance(part, Media)
+        ]
+
+
+class Batch(dict[str, Any]):
+    """Model inputs, as keyword arguments of `PolysenseModel.forward` and `generate`.
+
+    input_ids       [B, T]  placeholders where embeddings go
+    attention_mask  [B, T]  1 at real positions
+    labels          [B, T]  ids to predict, -100 elsewhere (training only)
+    signals         {modality: [N, ...]}      decoded signals, in reading order over the batch
+    features        {modality: [N, F, E]}     instead of signals, where the encoder already ran
+    """
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """Move every tensor to `device`; floating ones also to `dtype` when it is given."""
+
+        def move(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: move(inner) for name, inner in value.items()}
+            if not isinstance(value, torch.Tensor):
+                return value
+            return value.to(device, dtype if value.is_floating_point() else None)
+
+        return Batch({name: move(value) for name, value in self.items()})
