@@ -109,7 +109,7 @@ class ModelConfig:
 class Stage:
     """One training stage, as data.
 
-    `learn` holds dotted names or patterns of the parameters that move ("connector", "llm",
+    `task` is a name of data/tasks.py's table. `learn` holds dotted names or patterns of the parameters that move ("connector", "llm",
     "llm.*lora_*"); everything else stays bit for bit. `chat` names how a sample becomes a sequence
     (data/chat.py): "plain" puts the signal before the text, "template" uses the LLM's own chat
     template. `objective` is a name of training/objectives.py's table.
@@ -117,6 +117,7 @@ class Stage:
 
     name: str
     learn: tuple[str, ...]
+    task: str = "caption"
     objective: str = "next_token"
     chat: Literal["plain", "template"] = "plain"
     epochs: float = 1.0

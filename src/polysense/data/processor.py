@@ -1,0 +1,189 @@
+"""The processor: what users hand a model (messages with files) becomes its inputs.
+
+It owns the text tokenizer with one placeholder per sense, and the senses' readers. Saved beside
+the model, it reads signals the same way when it is loaded again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tokenizers import AddedToken
+from transformers import AutoTokenizer
+
+from polysense.data.chat import IGNORED, ChatEncoder, ChatForm, Encoded, Placeholder
+from polysense.data.collate import collate
+from polysense.errors import PolysenseError
+from polysense.modalities import Modality, modality_class
+from polysense.model.llm import load_text_tokenizer
+from polysense.model.saving import checkpoint_folder
+from polysense.types import Batch, Media, Message, Part, Text
+
+FILE = "processor_config.json"
+
+
+def placeholder_token(modality: str) -> str:
+    """Return the text that holds the place of a signal, as users see it in a rendered prompt."""
+    return f"<|{modality}|>"
+
+
+def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str, int]:
+    """Give the tokenizer one special token per sense; return {modality: id}."""
+    tokens = {name: placeholder_token(name) for name in modalities}
+    text_tokenizer.add_tokens([AddedToken(token, special=True) for token in tokens.values()])
+    return {name: text_tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
+
+
+class PolysenseProcessor:
+    """Messages, with files in them, to model inputs."""
+
+    def __init__(
+        self,
+        text_tokenizer: Any,
+        modalities: Mapping[str, Modality],
+        embeddings_per_signal: Mapping[str, int],
+        form: ChatForm = "template",
+    ) -> None:
+        self.text_tokenizer = text_tokenizer
+        self.modalities = dict(modalities)
+        self.embeddings_per_signal = dict(embeddings_per_signal)
+        self.form: ChatForm = form
+        ids = add_placeholders(text_tokenizer, modalities)
+        self.chat = ChatEncoder(
+            text_tokenizer,
+            {
+                name: Placeholder(placeholder_token(name), ids[name], embeddings_per_signal[name])
+                for name in modalities
+            },
+        )
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills short rows; it is masked, so any will do."""
+        return self.text_tokenizer.pad_token_id or self.text_tokenizer.eos_token_id
+
+    @property
+    def placeholders(self) -> dict[str, int]:
+        """{modality: token id} of the placeholders."""
+        return {name: held.id for name, held in self.chat.placeholders.items()}
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Any],
+        *,
+        add_generation_prompt: bool = True,
+        form: ChatForm | None = None,
+        **_: Any,
+    ) -> Batch:
+        """Turn one conversation, or a list of them, into inputs for `model.generate(**inputs)`.
+
+        A message is {"role": ..., "content": text or parts}; a part {"type": "text", "text": ...}
+        or {"type": modality, modality: path or object}. Rows are padded on the left.
+        """
+        many = bool(messages) and isinstance(messages[0], list | tuple)
+        conversations = [parse_messages(m, self.modalities) for m in (messages if many else [messages])]
+        form = form or self.form
+        rows, signals = [], []
+        for index, conversation in enumerate(conversations):
+            if add_generation_prompt:
+                ids = self.chat.prompt(conversation, form)
+                rows.append(Encoded(ids, [IGNORED] * len(ids)))
+            else:
+                rows.append(self.chat.encode(conversation, form, f"conversation {index}"))
+            signals.append(self.read_signals(conversation))
+        batch = collate(rows, signals, self.pad_id, "signals", "left")
+        if add_generation_prompt:
+            del batch["labels"]
+        return batch
+
+    def read_signals(self, messages: Sequence[Message]) -> dict[str, list[Any]]:
+        """Read every signal of a conversation: {modality: [signal, ...]} in reading order."""
+        signals: dict[str, list[Any]] = {}
+        for message in messages:
+            for part in message.parts:
+                if isinstance(part, Media):
+                    signal = self.modalities[part.modality].read(part.source)
+                    signals.setdefault(part.modality, []).append(signal)
+        return signals
+
+    def decode(self, ids: Any, *, skip_special_tokens: bool = True) -> str:
+        """Turn ids [T] into text."""
+        return self.text_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens).strip()
+
+    def batch_decode(self, rows: Any, *, skip_special_tokens: bool = True) -> list[str]:
+        """Turn ids [B, T] into texts."""
+        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the tokenizer's files and processor_config.json."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.text_tokenizer.save_pretrained(folder)
+        values = {
+            "processor_class": type(self).__name__,
+            "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
+            "embeddings_per_signal": self.embeddings_per_signal,
+            "form": self.form,
+        }
+        scratch = folder / f".{FILE}.writing"
+        scratch.write_text(json.dumps(values, indent=2) + "\n")
+        os.replace(scratch, folder / FILE)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **_: Any) -> Self:
+        """Load a processor from the folder, or hub name, of a checkpoint."""
+        folder = checkpoint_folder(name)
+        try:
+            values = json.loads((folder / FILE).read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
+        modalities = {
+            sense: modality_class(sense)(**options) for sense, options in values["modalities"].items()
+        }
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return cls(tokenizer, modalities, values["embeddings_per_signal"], values["form"])
+
+    @classmethod
+    def for_model(cls, model: Any, llm: str, revision: str | None = None) -> Self:
+        """Build the processor of a new model from its LLM's tokenizer."""
+        counts = {name: model.embeddings_per_signal(name) for name in model.modalities}
+        return cls(load_text_tokenizer(llm, revision), model.modalities, counts)
+
+
+def parse_messages(messages: Sequence[Any], modalities: Iterable[str]) -> list[Message]:
+    """Check messages as users write them and turn them into `Message`s."""
+    parsed = []
+    for index, message in enumerate(messages):
+        if isinstance(message, Message):
+            parsed.append(message)
+            continue
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise PolysenseError(f"message {index + 1} needs the keys 'role' and 'content'")
+        if message["role"] not in ("system", "user", "assistant"):
+            raise PolysenseError(
+                f"message {index + 1} has role {message['role']!r}; roles: system, user, assistant"
+            )
+        content = message["content"]
+        parts = [content] if isinstance(content, str) else content
+        read = tuple(parse_part(part, list(modalities), index + 1) for part in parts)
+        parsed.append(Message(message["role"], read))
+    return parsed
+
+
+def parse_part(part: Any, modalities: list[str], message: int) -> Part:
+    """Check one part of a message."""
+    if isinstance(part, str):
+        return Text(part)
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text" and "text" in part:
+        return Text(str(part["text"]))
+    if kind in modalities and (kind in part or "path" in part):
+        return Media(kind, part.get(kind, part.get("path")))
+    raise PolysenseError(
+        f"message {message} has a part of type {kind!r}; this model takes "
+        f"{{'type': T, T: ...}} with T one of text, {', '.join(modalities)}"
+    )

@@ -1,0 +1,88 @@
+"""What is asked of a record: each task turns records into conversations.
+
+"caption" is the alignment task: signal in, caption out, no words around it. "instruction" makes
+questions from captions and categories. Which phrasing a record gets is a function of its key, so
+that data are the same in every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from polysense.data.datasets import Record
+from polysense.errors import unknown_name
+from polysense.types import Message, Sample, Text
+
+# The first is the question that evaluation asks; the third is OneLLM's caption prompt.
+CAPTION_QUESTIONS = (
+    "What is this?",
+    "Describe the {modality}.",
+    "Provide a one-sentence caption for the provided {modality}.",
+    "What do you see?",
+    "What does the {modality} show?",
+)
+CATEGORY_QUESTIONS = (
+    "What kind of thing is this?",
+    "Which category does the {modality} belong to?",
+)
+
+
+def question_for(record: Record, questions: Sequence[str]) -> str:
+    """Choose a phrasing by the record's key and fill in the name of its sense."""
+    chosen = int(hashlib.sha256(f"question {record.key}".encode()).hexdigest()[:8], 16)
+    names = " and ".join(dict.fromkeys(media.modality for media in record.media))
+    return questions[chosen % len(questions)].format(modality=names)
+
+
+def conversation(record: Record, question: str, answer: str) -> tuple[Message, ...]:
+    """Return the turns: the record's signals and the question, then the answer."""
+    asked = (*record.media, *((Text(question),) if question else ()))
+    return (Message("user", asked), Message("assistant", (Text(answer),)))
+
+
+def about(record: Record) -> dict[str, str]:
+    """Return what evaluation and the report need besides the conversation."""
+    return {
+        "caption": record.caption,
+        "category": record.category,
+        "file": str(record.media[0].source),
+        "modality": record.media[0].modality,
+    }
+
+
+def caption_samples(records: Sequence[Record]) -> list[Sample]:
+    """One sample a record: its signals, then its caption."""
+    return [
+        Sample(record.key, conversation(record, "", record.caption), about(record))
+        for record in records
+    ]
+
+
+def instruction_samples(records: Sequence[Record]) -> list[Sample]:
+    """Two questions about its caption and, where it has a category, one about that."""
+    samples = []
+    for record in records:
+        asked = dict.fromkeys([CAPTION_QUESTIONS[0], question_for(record, CAPTION_QUESTIONS)])
+        turns = [(question, record.caption) for question in asked]
+        if record.category:
+            kind = record.category.replace("/", ", ").replace("_", " ").capitalize() + "."
+            turns.append((question_for(record, CATEGORY_QUESTIONS), kind))
+        samples += [
+            Sample(record.key, conversation(record, question, answer), about(record))
+            for question, answer in turns
+        ]
+    return samples
+
+
+TASKS: dict[str, Callable[[Sequence[Record]], list[Sample]]] = {
+    "caption": caption_samples,
+    "instruction": instruction_samples,
+}
+
+
+def samples_for(task: str, records: Sequence[Record]) -> list[Sample]:
+    """Return the samples of the task called `task`."""
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    return TASKS[task](records)

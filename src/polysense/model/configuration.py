@@ -1,0 +1,48 @@
+"""`PolysenseConfig`: what a checkpoint says about itself, as a transformers config.
+
+It holds the model's parts (a `ModelConfig` as plain JSON), the placeholder of each sense, and which
+parameters were learnt: those are in the checkpoint, all others are referenced by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from polysense.config import ModelConfig
+from polysense.overrides import from_json
+
+
+class PolysenseConfig(PretrainedConfig):
+    """Config of a PolysenseModel.
+
+    model         ModelConfig as JSON: llm, encoder, connector, modalities
+    placeholders  {modality: token id} of the text tokenizer
+    learnt        patterns of parameter names that training moved (see Stage.learn)
+    fingerprints  {"llm": hash, "encoder": hash} of the referenced weights
+    complete      whether the checkpoint holds every weight, the frozen ones too
+    """
+
+    model_type = "polysense"
+
+    def __init__(
+        self,
+        model: dict[str, Any] | None = None,
+        placeholders: dict[str, int] | None = None,
+        learnt: list[str] | None = None,
+        fingerprints: dict[str, str] | None = None,
+        complete: bool = False,
+        **options: Any,
+    ) -> None:
+        self.model = model or {}
+        self.placeholders = placeholders or {}
+        self.learnt = learnt or []
+        self.fingerprints = fingerprints or {}
+        self.complete = complete
+        super().__init__(**options)
+
+    @property
+    def parts(self) -> ModelConfig:
+        """The model's parts, rebuilt and checked."""
+        return from_json(ModelConfig, self.model)

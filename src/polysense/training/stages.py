@@ -1,0 +1,160 @@
+"""Stages in order: alignment, instruction tuning, and whatever else a recipe names.
+
+In: a RunConfig and a run folder. Out: the folder with one sub-folder a stage (checkpoints, log),
+and at the end the trained model and its processor. Everything can be interrupted and continued by
+the same call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from polysense.config import RunConfig, Stage
+from polysense.data.datasets import Record, Split
+from polysense.data.processor import PolysenseProcessor
+from polysense.data.tasks import samples_for
+from polysense.errors import PolysenseError
+from polysense.model.llm import compute_dtype
+from polysense.model.polysense_model import PolysenseModel
+from polysense.model.selection import named, select
+from polysense.overrides import to_json
+from polysense.training.dataset import TrainingData
+from polysense.training.features import FeatureCache, media_of
+from polysense.training.journal import progress_bar
+from polysense.training.loop import StageRun, train_stage
+from polysense.types import Media
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What is being trained, and on what."""
+
+    model: PolysenseModel
+    processor: PolysenseProcessor
+    split: Split
+    cache: FeatureCache | None
+
+
+def check_stages(model: PolysenseModel, config: RunConfig) -> None:
+    """Check before any work that every stage's names mean something."""
+    for stage in config.stages:
+        select(model, stage.learn)
+        samples_for(stage.task, [])
+
+
+def learning_table(model: PolysenseModel, config: RunConfig) -> list[tuple[str, int, str, str]]:
+    """Return rows (part, parameters, learnt in stages, of them learnt)."""
+    rows = []
+    for part, module in model.named_children():
+        sizes = {f"{part}.{name}": p.numel() for name, p in module.named_parameters()}
+        if not sizes:
+            continue
+        learnt = {s.name: sum(n for name, n in sizes.items() if named(name, s.learn))
+                  for s in config.stages}
+        stages = ", ".join(name for name, count in learnt.items() if count) or "frozen"
+        counts = ", ".join(f"{count:,}" for count in learnt.values() if count) or "-"
+        rows.append((part, sum(sizes.values()), stages, counts))
+    return rows
+
+
+def print_learning_table(model: PolysenseModel, config: RunConfig, console: Console) -> None:
+    """Print what learns and what is frozen, before step 1."""
+    table = Table(title="What learns")
+    for column in ("part", "parameters", "learns in", "of them learning"):
+        table.add_column(column, justify="right" if column == "parameters" else "left")
+    for part, size, stages, learnt in learning_table(model, config):
+        table.add_row(part, f"{size:,}", stages, learnt)
+    console.print(table)
+
+
+def fill_cache(cache: FeatureCache, records: list[Record], console: Console) -> dict[Media, str]:
+    """Compute the features of all records, with a progress bar; return those that failed."""
+    media = media_of(records)
+    with progress_bar(console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("features", total=len(media))
+        return cache.fill(media, lambda count: progress.advance(task, count))
+
+
+def drop_bad(
+    records: list[Record], bad: dict[Media, str], share: float, folder: Path, console: Console
+) -> list[Record]:
+    """Return the records without unreadable ones, which are named in bad-samples.jsonl.
+
+    Above the allowed share the run stops: then it is the data, not a sample, that is bad.
+    """
+    if not bad:
+        return records
+    report = folder / "bad-samples.jsonl"
+    lines = [json.dumps({"file": str(item.source), "error": text}) for item, text in bad.items()]
+    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    first = next(iter(bad.values()))
+    if len(bad) > share * len(records):
+        raise PolysenseError(
+            f"{len(bad)} of {len(records)} samples cannot be read, more than data.bad_share="
+            f"{share:g} allows; all are named in {report}; the first: {first}"
+        )
+    console.print(f"{len(bad)} samples cannot be read and are left out (see {report}): {first}")
+    return [record for record in records if not any(item in bad for item in record.media)]
+
+
+def train_stages(
+    trainee: Trainee, config: RunConfig, folder: Path, accelerator: Accelerator
+) -> None:
+    """Train every stage of `config` in order, each from its newest checkpoint."""
+    model = trainee.model
+    digest = hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()[:16]
+    for stage in config.stages:
+        run = StageRun(
+            stage=stage,
+            data=training_data(trainee, stage, trainee.split.train),
+            held_out=training_data(trainee, stage, trainee.split.held_out),
+            folder=folder / "stages" / stage.name,
+            seed=config.seed,
+            dtype=compute_dtype(config.model.precision),
+            notes={"config": digest},
+        )
+        train_stage(model, run, accelerator)
+        model.config.learnt = sorted({*model.config.learnt, *stage.learn})
+    model.requires_grad_(False).eval()
+
+
+def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> TrainingData:
+    """Return the batches of a stage's task over `records`."""
+    samples = samples_for(stage.task, records)
+    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache)
+
+
+def encoder_learns(model: PolysenseModel, config: RunConfig) -> bool:
+    """Whether some stage moves what lies before the connector: then features cannot be cached."""
+    before = [name for name, _ in model.named_parameters()
+              if name.startswith(("encoder.", "tokenizers."))]
+    return any(named(name, stage.learn) for stage in config.stages for name in before)
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run's training has come to its end."""
+    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
+
+
+def check_space(folder: Path, gigabytes: float) -> None:
+    """Check that a run folder's disk has room, before hours of work."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < gigabytes:
+        raise PolysenseError(
+            f"{folder} has {free:.1f} GB of room and the run may need {gigabytes:.1f}: free some, "
+            "or give another --run folder"
+        )
+
+
+def device_dtype(config: RunConfig) -> torch.dtype:
+    """Return the dtype the run computes in."""
+    return compute_dtype(config.model.precision)
