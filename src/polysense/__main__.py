@@ -1,5 +1,6 @@
-"""`python -m polysense`, and `accelerate launch -m polysense`: the command line."""
+"""`python -m polysense` is the command `polysense`; accelerate launch needs it in this form."""
 
 from polysense.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

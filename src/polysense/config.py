@@ -109,10 +109,11 @@ class ModelConfig:
 class Stage:
     """One training stage, as data.
 
-    `task` is a name of data/tasks.py's table. `learn` holds dotted names or patterns of the parameters that move ("connector", "llm",
-    "llm.*lora_*"); everything else stays bit for bit. `chat` names how a sample becomes a sequence
-    (data/chat.py): "plain" puts the signal before the text, "template" uses the LLM's own chat
-    template. `objective` is a name of training/objectives.py's table.
+    `task` is a name of data/tasks.py's table. `learn` holds dotted names or patterns of the
+    parameters that move ("connector", "llm", "llm.*lora_*"); the rest stays bit for bit.
+    `chat` names how a sample becomes a sequence (data/chat.py): "plain" puts the signal before the
+    text, "template" uses the LLM's own chat template. `objective` is a name of the table in
+    training/objectives.py.
     """
 
     name: str

@@ -34,7 +34,8 @@ def from_json(cls: type[Config], data: Any, where: str = "") -> Config:
             raise unknown_name(f"key in {where or cls.__name__}", name, hints)
         values[name] = convert(hints[name], value, f"{where}.{name}" if where else name)
     required = {
-        f.name for f in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        f.name
+        for f in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     if missing := sorted(required - set(values)):
@@ -104,7 +105,8 @@ def changed_value(current: Any, hint: Any, keys: list[str], text: str, where: st
     if not keys:
         return convert(hint, parse(hint, text, where), where)
     if current is None:  # an optional part that is switched on by setting one of its fields
-        current = next((a() for a in typing.get_args(hint) if dataclasses.is_dataclass(a)), None)
+        kinds = [a for a in typing.get_args(hint) if isinstance(a, type)]
+        current = next((kind() for kind in kinds if dataclasses.is_dataclass(kind)), None)
     if dataclasses.is_dataclass(current):
         return replace_at(current, keys, text, where)
     if isinstance(current, tuple) and current and hasattr(current[0], "name"):
@@ -115,15 +117,19 @@ def changed_value(current: Any, hint: Any, keys: list[str], text: str, where: st
             raise PolysenseError(f"--set {where}.{keys[0]}: name one of its fields")
         return tuple(
             replace_at(item, keys[1:], text, f"{where}.{item.name}")
-            if item.name == keys[0] else item for item in current
+            if item.name == keys[0]
+            else item
+            for item in current
         )
     if isinstance(current, dict):
         inner = typing.get_args(hint)[1]
         if len(keys) > 1 and keys[0] not in current:
             raise unknown_name(f"key in {where}", keys[0], current)
         below = f"{where}.{keys[0]}"
-        return {**current,
-                keys[0]: changed_value(current.get(keys[0]), inner, keys[1:], text, below)}
+        return {
+            **current,
+            keys[0]: changed_value(current.get(keys[0]), inner, keys[1:], text, below),
+        }
     raise PolysenseError(f"--set {where}.{'.'.join(keys)}: {where} has no fields")
 
 

@@ -1,1 +1,1 @@
-
+"""Manifests, conversations and batches; the processor that users meet."""

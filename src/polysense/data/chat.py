@@ -59,7 +59,7 @@ class ChatEncoder:
         starts = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [
             tokenizer.bos_token_id
         ]
-        ids = [tokenizer.bos_token_id] if starts else []
+        ids: list[int] = [tokenizer.bos_token_id] if starts else []
         labels = [IGNORED] * len(ids)
         for message in messages:
             learnt = message.role == "assistant"

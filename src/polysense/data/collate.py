@@ -11,9 +11,7 @@ from polysense.data.chat import IGNORED, Encoded
 from polysense.types import Batch
 
 
-def pad(
-    rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"]
-) -> torch.Tensor:
+def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"]) -> torch.Tensor:
     """Stack rows [*, length] into [B, T], filled with `value` on `side`."""
     longest = max(len(row) for row in rows)
     padded = torch.full((len(rows), longest), value, dtype=torch.long)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,14 @@ class Split:
 
     train: list[Record]
     held_out: list[Record]
+
+    def without(self, bad: Container[Media]) -> Split:
+        """Return the split without records that hold a signal of `bad`."""
+
+        def good(records: list[Record]) -> list[Record]:
+            return [r for r in records if not any(media in bad for media in r.media)]
+
+        return Split(good(self.train), good(self.held_out))
 
 
 def is_held_out(key: str, share: float) -> bool:
@@ -109,9 +117,7 @@ def parse_line(line: str, root: Path, modalities: Sequence[str], where: str) -> 
     if not texts.get("caption"):
         raise PolysenseError(f"{where}: no caption: say in words what the signal is")
     key = texts.get("key") or Path(str(values[media[0].modality])).as_posix()
-    return Record(
-        key, media, texts["caption"], texts.get("category", ""), texts.get("split", "")
-    )
+    return Record(key, media, texts["caption"], texts.get("category", ""), texts.get("split", ""))
 
 
 def text_value(values: Mapping[str, Any], name: str, where: str) -> str:

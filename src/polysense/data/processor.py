@@ -7,7 +7,6 @@ the model, it reads signals the same way when it is loaded again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -85,7 +84,9 @@ class PolysenseProcessor:
         or {"type": modality, modality: path or object}. Rows are padded on the left.
         """
         many = bool(messages) and isinstance(messages[0], list | tuple)
-        conversations = [parse_messages(m, self.modalities) for m in (messages if many else [messages])]
+        conversations = [
+            parse_messages(m, self.modalities) for m in (messages if many else [messages])
+        ]
         form = form or self.form
         rows, signals = [], []
         for index, conversation in enumerate(conversations):
@@ -131,7 +132,7 @@ class PolysenseProcessor:
         }
         scratch = folder / f".{FILE}.writing"
         scratch.write_text(json.dumps(values, indent=2) + "\n")
-        os.replace(scratch, folder / FILE)
+        scratch.replace(folder / FILE)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **_: Any) -> Self:
@@ -142,7 +143,8 @@ class PolysenseProcessor:
         except (OSError, json.JSONDecodeError) as error:
             raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
         modalities = {
-            sense: modality_class(sense)(**options) for sense, options in values["modalities"].items()
+            sense: modality_class(sense)(**options)
+            for sense, options in values["modalities"].items()
         }
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return cls(tokenizer, modalities, values["embeddings_per_signal"], values["form"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from polysense.data.datasets import Record, Split
 from polysense.evaluation.head_noun import head_noun, same_noun
 from polysense.evaluation.metrics import bleu, cider
 from polysense.evaluation.retrieval import ranks, score_matrix, without_prior
+from polysense.overrides import from_json
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
 from polysense.types import Batch, Message, Text
@@ -75,7 +75,14 @@ class Evaluation:
         """Write evaluation.json, whole or not at all."""
         scratch = folder / f".{FILE}"
         scratch.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(scratch, folder / FILE)
+        scratch.replace(folder / FILE)
+
+
+def read_evaluated(path: Path) -> Evaluation | None:
+    """Return a saved evaluation, or None where there is none."""
+    if not path.is_file():
+        return None
+    return from_json(Evaluation, json.loads(path.read_text(encoding="utf-8")))
 
 
 class Evaluator:
@@ -159,16 +166,24 @@ def evaluate(
         *retrieval_figures(", prior removed", without_prior(scores), columns),
     ]
     answers = [
-        Answer(record.key, str(record.media[0].source), true, said, near, same_noun(said, true),
-               int(rank))
+        Answer(
+            record.key,
+            str(record.media[0].source),
+            true,
+            said,
+            near,
+            same_noun(said, true),
+            int(rank),
+        )
         for record, true, said, near, rank in zip(
-            records, truth, predicted, nearest, plain, strict=True)
+            records, truth, predicted, nearest, plain, strict=True
+        )
     ]
     method = {
         "question": config.question,
         "decoding": f"greedy, at most {config.max_new_tokens} new tokens",
         "retrieval": "rank among distinct held-out captions by the sum of token log-likelihoods",
-        "head noun": "last word before the first describing word, singular (evaluation/head_noun.py)",
+        "head noun": "last word before the first describing word, in the singular",
         "blind": "the same outputs against captions rotated by a third of the held-out set",
         "nearest neighbour": "caption of the nearest training picture by mean encoder features",
         "95 % interval of a rate": f"about +- {interval(len(records)):.3f} at this size",
@@ -207,8 +222,12 @@ def retrieval_figures(suffix: str, scores: torch.Tensor, columns: Sequence[int])
     own, blind = ranks(scores, columns).float(), ranks(scores, shuffled(columns)).float()
     return [
         *(
-            Figure(f"retrieval top-{k}{suffix}", float((own <= k).float().mean()),
-                   float((blind <= k).float().mean()), None)
+            Figure(
+                f"retrieval top-{k}{suffix}",
+                float((own <= k).float().mean()),
+                float((blind <= k).float().mean()),
+                None,
+            )
             for k in (1, 5)
         ),
         Figure(f"median rank{suffix}", float(own.median()), float(blind.median()), None),

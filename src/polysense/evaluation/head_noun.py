@@ -12,20 +12,40 @@ from polysense.evaluation.metrics import words
 
 # What follows one of these describes the noun before it.
 ENDS = frozenset(
-    "with in on at by from for to into under over behind and or that which who whose is are was has "
-    "have can as used uses carrying carries carry wearing holding sitting standing made called "
-    "eating flying lying looking showing being makes make made gets commonly closest near without "
-    "while where when because through".split()
+    """
+    with in on at by from for to into under over behind and or that which who whose is are was
+    has have can as used uses carrying carries carry wearing holding sitting standing made
+    called eating flying lying looking showing being makes make made gets commonly closest
+    near without while where when because through
+    """.split()
 )
 # "A slice of lemon" is a lemon, "The baby of a gnu" is no gnu: only measures pass "of".
 MEASURES = frozenset(
-    "bunch pair piece slice group set bowl cup glass bag box pile head stick loaf ear bottle can "
-    "plate basket herd flock kind type sort view picture photo drawing image part lot".split()
+    """
+    bunch pair piece slice group set bowl cup glass bag box pile head stick loaf ear bottle
+    can plate basket herd flock kind type sort view picture photo drawing image part lot
+    """.split()
 )
-LEADING = frozenset("a an the some this that these those two three four five six it its".split())
-PLURALS = {"feet": "foot", "teeth": "tooth", "geese": "goose", "mice": "mouse", "men": "man",
-           "women": "woman", "children": "child", "leaves": "leaf", "wolves": "wolf",
-           "knives": "knife", "people": "person", "shelves": "shelf", "loaves": "loaf"}
+LEADING = frozenset(
+    """
+    a an the some this that these those two three four five six it its
+    """.split()
+)
+PLURALS = {
+    "feet": "foot",
+    "teeth": "tooth",
+    "geese": "goose",
+    "mice": "mouse",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "leaves": "leaf",
+    "wolves": "wolf",
+    "knives": "knife",
+    "people": "person",
+    "shelves": "shelf",
+    "loaves": "loaf",
+}
 
 
 def singular(word: str) -> str:

@@ -89,4 +89,6 @@ def clipped_cosine(
     size = math.sqrt(sum(v * v for v in mine.values()) * sum(v * v for v in theirs.values()))
     if size == 0:
         return 0.0
-    return sum(min(value, theirs.get(g, 0.0)) * theirs.get(g, 0.0) for g, value in mine.items()) / size
+    return (
+        sum(min(value, theirs.get(g, 0.0)) * theirs.get(g, 0.0) for g, value in mine.items()) / size
+    )

@@ -35,12 +35,16 @@ def likelihoods(
         if ids.shape[1] > 1:
             cache = repeat_cache(llm, prompt, start.past_key_values, len(chosen))
             seen = torch.ones(len(chosen), prompt.shape[1], dtype=real.dtype, device=prompt.device)
-            found = llm(
-                input_ids=ids[:, :-1],
-                past_key_values=cache,
-                attention_mask=torch.cat([seen, real[:, :-1]], dim=1),
-                use_cache=True,
-            ).logits.float().log_softmax(-1)
+            found = (
+                llm(
+                    input_ids=ids[:, :-1],
+                    past_key_values=cache,
+                    attention_mask=torch.cat([seen, real[:, :-1]], dim=1),
+                    use_cache=True,
+                )
+                .logits.float()
+                .log_softmax(-1)
+            )
             later = found.gather(2, ids[:, 1:, None])[:, :, 0]
             total = total + (later * real[:, 1:]).sum(dim=1)
         scores[chosen] = total.cpu()

@@ -28,6 +28,7 @@ class ImageModality(Modality):
     """A picture as [3, size, size].
 
     fit         "pad" fits the whole picture into the square; "crop" cuts its centre (CLIP's way)
+    trim        cut away fully transparent borders first, so that the object fills the square
     margin      share of the side left as background around a padded picture
     background  8-bit RGB that transparent and padded places take
     """
@@ -38,6 +39,7 @@ class ImageModality(Modality):
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
     fit: Literal["pad", "crop"] = "pad"
+    trim: bool = False
     margin: float = 0.0
     background: tuple[int, ...] = (255, 255, 255)
     max_pixels: int = 90_000_000
@@ -77,8 +79,9 @@ class ImageModality(Modality):
         angle, scale = math.radians(draw(-12, 12)), 1 / draw(0.8, 1.1)
         flip = -1.0 if draw(0, 1) < 0.5 else 1.0
         cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-        theta = torch.tensor([[[flip * cosine, -sine, draw(-0.16, 0.16)],
-                               [flip * sine, cosine, draw(-0.16, 0.16)]]])
+        theta = torch.tensor(
+            [[[flip * cosine, -sine, draw(-0.16, 0.16)], [flip * sine, cosine, draw(-0.16, 0.16)]]]
+        )
         # Sampled around the background, so that what comes in from outside has its colour.
         outside = (torch.tensor(self.background) / 255 - torch.tensor(self.mean)) / torch.tensor(
             self.std
@@ -157,6 +160,9 @@ class ImageModality(Modality):
             picture = Image.fromarray((values.clip(0, top) / top * 255).astype(np.uint8))
         if "A" in picture.getbands() or "transparency" in picture.info:
             picture = picture.convert("RGBA")
+            box = picture.getchannel("A").point([0] * 9 + [255] * 247).getbbox()
+            if self.trim and box:
+                picture = picture.crop(box)
             ground = Image.new("RGBA", picture.size, (*self.background, 255))
             picture = Image.alpha_composite(ground, picture)
         return picture.convert("RGB")

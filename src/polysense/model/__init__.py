@@ -1,1 +1,1 @@
-
+"""The flow from tokens to the LLM, and its checkpoints."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from polysense.errors import PolysenseError
 
@@ -77,9 +79,7 @@ class InvertedResidual(nn.Module):
         if self.expands:
             self._expand_conv = SameConvolution(inside, wide, 1, bias=False)
             self._bn0 = norm(wide)
-        self._depthwise_conv = SameConvolution(
-            wide, wide, kernel, stride, groups=wide, bias=False
-        )
+        self._depthwise_conv = SameConvolution(wide, wide, kernel, stride, groups=wide, bias=False)
         self._bn1 = norm(wide)
         self._project_conv = SameConvolution(wide, out, 1, bias=False)
         self._bn2 = norm(out)
@@ -124,6 +124,27 @@ class EfficientNetLite(nn.Module):
     def classify(self, pictures: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] -> logits [N, 1000] of the ImageNet classes."""
         return self._fc(self(pictures).mean(dim=(2, 3)))
+
+
+def fold_norms(network: EfficientNetLite) -> EfficientNetLite:
+    """Put each batch norm into the convolution before it: same outputs, a third less work.
+
+    For a frozen network in evaluation mode only: the norms are gone afterwards.
+    """
+    pairs: list[tuple[Any, str, str]] = [
+        (network, "_conv_stem", "_bn0"),
+        (network, "_conv_head", "_bn1"),
+    ]
+    for block in network._blocks:
+        assert isinstance(block, InvertedResidual)
+        if block.expands:
+            pairs.append((block, "_expand_conv", "_bn0"))
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for module, convolution, norm_name in pairs:
+        folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm_name))
+        setattr(module, convolution, folded)
+        setattr(module, norm_name, nn.Identity())
+    return network
 
 
 def variant_of(path: str | Path) -> str:

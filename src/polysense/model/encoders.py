@@ -8,7 +8,6 @@ one all the same.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,11 @@ class EfficientNetEncoder(Encoder):
         super().__init__()
         self.config = config
         # Depthwise convolutions gain nothing from bf16 on a CPU, and layout matters more.
-        self.network = efficientnet.load_efficientnet(config.name)
-        self.network.to(memory_format=torch.channels_last)
+        network = efficientnet.fold_norms(efficientnet.load_efficientnet(config.name))
+        self.network = network.requires_grad_(False)
+        for weight in self.network.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
         """Pictures [N, 3, H, W] -> [N, F, 1280]."""
@@ -159,9 +161,7 @@ def picture_options(config: EncoderConfig) -> dict[str, Any]:
     if config.kind == "efficientnet-lite":
         size = efficientnet.VARIANTS[efficientnet.variant_of(config.name)][2]
         return {"size": size, "mean": [efficientnet.MEAN] * 3, "std": [efficientnet.STD] * 3}
-    settings = load_pretrained(
-        "encoder", AutoConfig.from_pretrained, config.name, config.revision
-    )
+    settings = load_pretrained("encoder", AutoConfig.from_pretrained, config.name, config.revision)
     vision = getattr(settings, "vision_config", settings)
     try:
         values, _ = ImageProcessingMixin.get_image_processor_dict(
@@ -172,12 +172,10 @@ def picture_options(config: EncoderConfig) -> dict[str, Any]:
     half = "siglip" in vision.model_type
     size = values.get("crop_size") or values.get("size") or vision.image_size
     if isinstance(size, dict):
-        size = size.get("height") or size.get("shortest_edge")
+        size = size.get("height") or size["shortest_edge"]
     return {
-        "size": int(size),
+        "size": size,
         "mean": values.get("image_mean") or ([0.5] * 3 if half else list(CLIP_MEAN)),
         "std": values.get("image_std") or ([0.5] * 3 if half else list(CLIP_STD)),
         "fit": "crop",
     }
-
-

@@ -10,11 +10,20 @@ from polysense.errors import PolysenseError
 from polysense.model.upm import UniversalProjection
 
 SHARED = ("attention_norm", "ffn_norm", "wq", "wk", "wv", "wo", "w1", "w2", "w3")
-RELEASE_PARTS = ("clip_proj1.", "clip_proj2.", "resample_tokens.", "resample_layers.", "routers.",
-                 "start_tag.", "end_tag.")
+RELEASE_PARTS = (
+    "clip_proj1.",
+    "clip_proj2.",
+    "resample_tokens.",
+    "resample_layers.",
+    "routers.",
+    "start_tag.",
+    "end_tag.",
+)
 
 
-def release_names(projection: UniversalProjection, senses: Mapping[str, str]) -> dict[str, list[str]]:
+def release_names(
+    projection: UniversalProjection, senses: Mapping[str, str]
+) -> dict[str, list[str]]:
     """Return {our tensor: names of the OneLLM release}, K names where we stack experts.
 
     `senses` maps our modality names to the release's ("depth" is its "rgbd").
@@ -24,23 +33,31 @@ def release_names(projection: UniversalProjection, senses: Mapping[str, str]) ->
         for index in (0, 1):
             for kind in ("weight", "bias"):
                 names[f"input_projection.{ours}.{index}.{kind}"] = [
-                    f"clip_proj1.{theirs}.{index}.{kind}"]
+                    f"clip_proj1.{theirs}.{index}.{kind}"
+                ]
                 names[f"output_projection.{ours}.{index}.{kind}"] = [
-                    f"clip_proj2.{theirs}.{index}.{kind}"]
+                    f"clip_proj2.{theirs}.{index}.{kind}"
+                ]
                 names[f"routers.{ours}.fc{index + 1}.{kind}"] = [
-                    f"routers.{theirs}.fc{index + 1}.{kind}"]
+                    f"routers.{theirs}.fc{index + 1}.{kind}"
+                ]
         names[f"tokens.{ours}"] = [f"resample_tokens.{theirs}"]
         names[f"start_tag.{ours}"] = [f"start_tag.{theirs}"]
         names[f"end_tag.{ours}"] = [f"end_tag.{theirs}"]
-    experts = projection.blocks[0].wq.shape[0]
-    places = {"w1": "feed_forward.w1.weight", "w2": "feed_forward.w2.weight",
-              "w3": "feed_forward.w3.weight", "attention_norm": "attention_norm.weight",
-              "ffn_norm": "ffn_norm.weight"}
+    experts = projection.experts
+    places = {
+        "w1": "feed_forward.w1.weight",
+        "w2": "feed_forward.w2.weight",
+        "w3": "feed_forward.w3.weight",
+        "attention_norm": "attention_norm.weight",
+        "ffn_norm": "ffn_norm.weight",
+    }
     for layer in range(len(projection.blocks)):
         for part in SHARED:
             place = places.get(part, f"attention.{part}.weight")
             names[f"blocks.{layer}.{part}"] = [
-                f"resample_layers.{expert}.{layer}.{place}" for expert in range(experts)]
+                f"resample_layers.{expert}.{layer}.{place}" for expert in range(experts)
+            ]
     return names
 
 
@@ -53,8 +70,11 @@ def load_onellm_projection(
     """Load the UPM of the OneLLM release; raises PolysenseError naming what is missing or left."""
     names = release_names(projection, senses)
     wanted = {name for group in names.values() for name in group}
-    given = {name.removeprefix(prefix) for name in tensors
-             if name.removeprefix(prefix).startswith(RELEASE_PARTS)}
+    given = {
+        name.removeprefix(prefix)
+        for name in tensors
+        if name.removeprefix(prefix).startswith(RELEASE_PARTS)
+    }
     missing, left = sorted(wanted - given), sorted(given - wanted)
     if missing or left:
         raise PolysenseError(

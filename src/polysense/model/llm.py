@@ -43,8 +43,9 @@ def load_pretrained(
             "give a hub name or the folder that save_pretrained wrote"
         )
     try:
-        return loader(str(Path(name).expanduser()) if looks_local else name,
-                      revision=revision, **options)
+        return loader(
+            str(Path(name).expanduser()) if looks_local else name, revision=revision, **options
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise PolysenseError(f"{what} {name!r} could not be loaded: {reason}") from error
@@ -96,8 +97,13 @@ def add_lora(llm: PreTrainedModel, lora: LoraConfig) -> None:
     names = {name.rsplit(".", 1)[-1] for name, _ in llm.named_modules()}
     missing = sorted(set(lora.targets) - names)
     if missing:
-        linear = sorted({name.rsplit(".", 1)[-1] for name, module in llm.named_modules()
-                         if isinstance(module, torch.nn.Linear)})
+        linear = sorted(
+            {
+                name.rsplit(".", 1)[-1]
+                for name, module in llm.named_modules()
+                if isinstance(module, torch.nn.Linear)
+            }
+        )
         raise PolysenseError(
             f"lora.targets names no layer of this LLM: {', '.join(missing)}. "
             f"Its linear layers: {', '.join(linear)}"
@@ -115,13 +121,20 @@ def add_lora(llm: PreTrainedModel, lora: LoraConfig) -> None:
             parameter.data = parameter.data.float()
 
 
+def word_vectors(llm: PreTrainedModel) -> torch.Tensor:
+    """Return the LLM's word vectors [V, D]."""
+    weight = llm.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach()
+
+
 def llm_fingerprint(llm: PreTrainedModel) -> str:
     """Return a hash that tells this LLM from others: its shape and a sample of its word vectors."""
     shape = {
         key: getattr(llm.config, key, None)
         for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
     }
-    weight = llm.get_input_embeddings().weight
+    weight = word_vectors(llm)
     rows = weight[:: max(1, len(weight) // 64)].detach().to(torch.bfloat16).contiguous().cpu()
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
     digest.update(rows.view(torch.int16).numpy().tobytes())
@@ -130,4 +143,4 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
 
 def embedding_scale(llm: PreTrainedModel) -> float:
     """Return the standard deviation of the LLM's word embeddings, the scale connectors start at."""
-    return float(llm.get_input_embeddings().weight.detach().float().std())
+    return float(word_vectors(llm).float().std())

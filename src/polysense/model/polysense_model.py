@@ -27,7 +27,7 @@ from polysense.model.splice import splice
 IGNORED = -100
 
 
-class PolysenseModel(Checkpointing, PreTrainedModel):
+class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
     """An LLM with senses.
 
     tokenizers  {modality: signal -> tokens}
@@ -48,7 +48,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):
         self.modalities: dict[str, Modality] = {
             name: modality_class(name)(**options) for name, options in parts.modalities.items()
         }
-        self.llm = load_llm(parts.llm, dtype)
+        self.llm: Any = load_llm(parts.llm, dtype)
         self.encoder: Encoder = build_encoder(parts.encoder, dtype)
         self.tokenizers = nn.ModuleDict(
             {name: sense.tokenizer(self.encoder.width) for name, sense in self.modalities.items()}
@@ -57,9 +57,14 @@ class PolysenseModel(Checkpointing, PreTrainedModel):
             parts.connector,
             list(self.modalities),
             encoder_width=self.encoder.width,
-            llm_width=self.llm.get_input_embeddings().embedding_dim,
+            llm_width=self.word_vectors.shape[1],
             embedding_scale=embedding_scale(self.llm),
         )
+
+    @property
+    def word_vectors(self) -> torch.Tensor:
+        """The LLM's word vectors [V, D]."""
+        return self.llm.get_input_embeddings().weight
 
     def embeddings_per_signal(self, modality: str) -> int:
         """Return M, the places one signal of `modality` takes in the text."""
@@ -151,7 +156,5 @@ class PolysenseModel(Checkpointing, PreTrainedModel):
         """
         embeddings = self.embed(input_ids, signals, features)
         options.pop("labels", None)
-        new = self.llm.generate(
-            inputs_embeds=embeddings, attention_mask=attention_mask, **options
-        )
+        new = self.llm.generate(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
         return torch.cat([input_ids, new], dim=1)

@@ -7,7 +7,6 @@ learnt one present, and the LLM and the encoder found must be those the checkpoi
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -82,7 +81,7 @@ class Checkpointing:
             save_file(self.own_state(), Path(scratch) / WEIGHTS, metadata={"format": "pt"})
             config.save_pretrained(scratch)
             for name in (WEIGHTS, "config.json"):
-                os.replace(Path(scratch) / name, folder / name)
+                (Path(scratch) / name).replace(folder / name)
         if push_to_hub:
             repo_id = hub.pop("repo_id", folder.name)
             self.push_to_hub(repo_id, **hub)  # pyright: ignore[reportAttributeAccessIssue]
@@ -95,10 +94,17 @@ def checkpoint_folder(name: str | Path) -> Path:
         return folder
     if folder.is_dir():
         unfinished = (folder / "run.json").is_file()
-        hint = ("its training has not finished: run the same `polysense train` command again"
-                if unfinished else "it holds no config.json")
+        hint = (
+            "its training has not finished: run the same `polysense train` command again"
+            if unfinished
+            else "it holds no config.json"
+        )
         raise PolysenseError(f"{str(folder)!r} is no Polysense checkpoint: {hint}")
-    if folder.is_absolute() or str(name).count("/") != 1 or str(name).startswith((".", "~", "runs/")):
+    if (
+        folder.is_absolute()
+        or str(name).count("/") != 1
+        or str(name).startswith((".", "~", "runs/"))
+    ):
         raise PolysenseError(f"run {str(name)!r} does not exist: give the folder of a finished run")
     try:
         return Path(snapshot_download(str(name)))
@@ -123,9 +129,7 @@ def read_config(folder: Path) -> PolysenseConfig:
     return PolysenseConfig.from_dict(values)
 
 
-def relocate(
-    parts: ModelConfig, folder: Path, llm: str | None, encoder: str | None
-) -> ModelConfig:
+def relocate(parts: ModelConfig, folder: Path, llm: str | None, encoder: str | None) -> ModelConfig:
     """Point the references at their place: as given, or inside the checkpoint's own folder."""
 
     def place(name: str, given: str | None) -> str:

@@ -114,7 +114,7 @@ class UniversalProjection(Connector):
             raise PolysenseError(
                 f"connector.heads={config.heads} does not divide the encoder's width {width}"
             )
-        self.queries = config.queries
+        self.queries, self.experts = config.queries, config.experts
         self.router_input = config.router_input
         hidden = config.feedforward or feedforward_width(width)
         self.blocks = nn.ModuleList(
@@ -152,7 +152,7 @@ class UniversalProjection(Connector):
         """features [N, F, E] -> [N, queries, D], without tags."""
         tokens = self.tokens[modality].expand(len(features), -1, -1)
         inside = torch.cat([tokens, self.input_projection[modality](features)], dim=1)
-        x = inside.expand(self.blocks[0].wq.shape[0], -1, -1, -1)
+        x = inside.expand(self.experts, -1, -1, -1)
         for block in self.blocks[:-1]:
             x = block(x)
         x = self.blocks[-1](x, self.queries)
@@ -169,7 +169,7 @@ class UniversalProjection(Connector):
 
     @torch.no_grad()
     def copy_expert(self, source: int = 0) -> None:
-        """Let every expert start from expert `source` (the paper: the image expert, after stage I)."""
+        """Let every expert start from expert `source` (paper: the image expert's)."""
         for block in self.blocks:
             for weight in block.parameters():
                 weight.copy_(weight[source : source + 1].expand_as(weight).clone())

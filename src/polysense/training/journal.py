@@ -6,7 +6,6 @@ On resume, log lines after the checkpoint are dropped first: the curve has each 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, Self
@@ -47,7 +46,11 @@ class Journal:
 
     def __init__(self, folder: Path, stage: str, first: int, steps: int, main: bool) -> None:
         self.folder, self.stage, self.first, self.steps, self.main = (
-            folder, stage, first, steps, main,
+            folder,
+            stage,
+            first,
+            steps,
+            main,
         )
         self.console = Console(file=sys.stderr)
         self.progress = progress_bar(
@@ -126,4 +129,4 @@ def keep_until(path: Path, step: int) -> None:
             kept.append(line + "\n")
     scratch = path.with_suffix(".writing")
     scratch.write_text("".join(kept), encoding="utf-8")
-    os.replace(scratch, path)
+    scratch.replace(path)

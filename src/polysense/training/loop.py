@@ -106,9 +106,7 @@ def take_step(
             continue
         torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + part)
         batch = run.data.batch(mine).to(accelerator.device)
-        with torch.autocast(
-            accelerator.device.type, run.dtype, enabled=run.dtype != torch.float32
-        ):
+        with torch.autocast(accelerator.device.type, run.dtype, enabled=run.dtype != torch.float32):
             total, _ = objective(model, batch)
         accelerator.backward(total / labels)
         loss += total.detach() / labels

@@ -34,7 +34,7 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     sources = batch.get("features") or {
         name: model.extract(name, signals) for name, signals in batch["signals"].items()
     }
-    vectors = model.llm.get_input_embeddings().weight
+    vectors = model.word_vectors
     held = {name: batch["input_ids"] == token for name, token in model.config.placeholders.items()}
     here = torch.stack(list(held.values())).any(dim=0)
     embeddings = {name: model.connect(name, features) for name, features in sources.items()}
@@ -45,7 +45,8 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     scale = 20.0 / vectors.detach().float().square().sum(dim=1).mean()
     logits = (mean.to(vectors.dtype) @ vectors.T).float() * scale
     rows, columns = (batch["labels"] >= 0).nonzero(as_tuple=True)
-    total = functional.cross_entropy(logits[rows], batch["labels"][rows, columns], reduction="sum")
+    chosen = batch["labels"][rows, columns]
+    total = -functional.log_softmax(logits, dim=-1)[rows, chosen].sum()
     return total, torch.tensor(len(rows))
 
 

@@ -7,11 +7,11 @@ The folder holds run.json (the resolved config), stages/ (checkpoints and logs),
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from rich.console import Console
 
@@ -28,8 +28,8 @@ from polysense.overrides import from_json, to_json
 from polysense.training.features import FeatureCache
 from polysense.training.stages import (
     Trainee,
+    check_bad,
     check_stages,
-    drop_bad,
     encoder_learns,
     fill_cache,
     finished,
@@ -86,7 +86,7 @@ def claim(folder: Path, config: RunConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{RUN_FILE}"
     scratch.write_text(json.dumps(to_json(config), indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def split_of(config: RunConfig) -> Split:
@@ -104,10 +104,7 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
     config = resolve(config)
     split = split_of(config)
     accelerator = Accelerator()
-    # Connectors are drawn from this seed; the order of data has its own (training/order.py).
-    import torch
-
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
     claim(folder, config)
@@ -118,10 +115,8 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
         cache = FeatureCache(place, model, config.data.views)
         everything = split.train + split.held_out
         bad = fill_cache(cache, everything, console)
-        share = config.data.bad_share
-        kept = drop_bad(everything, bad, share, folder, console)
-        split = Split([r for r in split.train if r in kept],
-                      [r for r in split.held_out if r in kept])
+        check_bad(len(everything), bad, config.data.bad_share, folder, console)
+        split = split.without(bad)
     if accelerator.is_main_process:
         print_learning_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")

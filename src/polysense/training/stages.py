@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
@@ -58,8 +56,10 @@ def learning_table(model: PolysenseModel, config: RunConfig) -> list[tuple[str, 
         sizes = {f"{part}.{name}": p.numel() for name, p in module.named_parameters()}
         if not sizes:
             continue
-        learnt = {s.name: sum(n for name, n in sizes.items() if named(name, s.learn))
-                  for s in config.stages}
+        learnt = {
+            s.name: sum(n for name, n in sizes.items() if named(name, s.learn))
+            for s in config.stages
+        }
         stages = ", ".join(name for name, count in learnt.items() if count) or "frozen"
         counts = ", ".join(f"{count:,}" for count in learnt.values() if count) or "-"
         rows.append((part, sum(sizes.values()), stages, counts))
@@ -84,26 +84,25 @@ def fill_cache(cache: FeatureCache, records: list[Record], console: Console) -> 
         return cache.fill(media, lambda count: progress.advance(task, count))
 
 
-def drop_bad(
-    records: list[Record], bad: dict[Media, str], share: float, folder: Path, console: Console
-) -> list[Record]:
-    """Return the records without unreadable ones, which are named in bad-samples.jsonl.
+def check_bad(
+    total: int, bad: dict[Media, str], share: float, folder: Path, console: Console
+) -> None:
+    """Name unreadable signals in bad-samples.jsonl; too many of them end the run.
 
-    Above the allowed share the run stops: then it is the data, not a sample, that is bad.
+    Above the allowed share it is the data, not a sample, that is bad.
     """
     if not bad:
-        return records
+        return
     report = folder / "bad-samples.jsonl"
     lines = [json.dumps({"file": str(item.source), "error": text}) for item, text in bad.items()]
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     first = next(iter(bad.values()))
-    if len(bad) > share * len(records):
+    if len(bad) > share * total:
         raise PolysenseError(
-            f"{len(bad)} of {len(records)} samples cannot be read, more than data.bad_share="
-            f"{share:g} allows; all are named in {report}; the first: {first}"
+            f"{len(bad)} of {total} samples cannot be read, more than data.bad_share={share:g} "
+            f"allows; all are named in {report}; the first: {first}"
         )
     console.print(f"{len(bad)} samples cannot be read and are left out (see {report}): {first}")
-    return [record for record in records if not any(item in bad for item in record.media)]
 
 
 def train_stages(
@@ -135,26 +134,12 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
 
 def encoder_learns(model: PolysenseModel, config: RunConfig) -> bool:
     """Whether some stage moves what lies before the connector: then features cannot be cached."""
-    before = [name for name, _ in model.named_parameters()
-              if name.startswith(("encoder.", "tokenizers."))]
+    before = [
+        name for name, _ in model.named_parameters() if name.startswith(("encoder.", "tokenizers."))
+    ]
     return any(named(name, stage.learn) for stage in config.stages for name in before)
 
 
 def finished(folder: Path) -> bool:
     """Whether a run's training has come to its end."""
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
-
-
-def check_space(folder: Path, gigabytes: float) -> None:
-    """Check that a run folder's disk has room, before hours of work."""
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < gigabytes:
-        raise PolysenseError(
-            f"{folder} has {free:.1f} GB of room and the run may need {gigabytes:.1f}: free some, "
-            "or give another --run folder"
-        )
-
-
-def device_dtype(config: RunConfig) -> torch.dtype:
-    """Return the dtype the run computes in."""
-    return compute_dtype(config.model.precision)

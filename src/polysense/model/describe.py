@@ -1,0 +1,68 @@
+"""What a model is made of: its parts and their sizes, and the flow with real shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from polysense.model.selection import named
+
+
+def part_rows(model: Any) -> list[tuple[str, int, int]]:
+    """Return (part, parameters, of them learnt) for each part of a model."""
+    rows = []
+    for part, module in model.named_children():
+        sizes = {f"{part}.{name}": p.numel() for name, p in module.named_parameters()}
+        if sizes:
+            learnt = sum(size for name, size in sizes.items() if named(name, model.config.learnt))
+            rows.append((part, sum(sizes.values()), learnt))
+    return rows
+
+
+@torch.inference_mode()
+def flow_rows(model: Any, modality: str) -> list[tuple[str, str]]:
+    """Run one example signal through the flow; return (what, shape) of each station."""
+    signal = model.modalities[modality].example()[None].to(model.device)
+    tokens = model.tokenizers[modality](signal)
+    features = model.encoder(tokens, modality)
+    embeddings = model.connect(modality, features)
+    stations = (
+        ("signal", signal),
+        ("tokens", tokens),
+        ("features", features),
+        ("embeddings", embeddings),
+    )
+    return [(name, " x ".join(map(str, value.shape[1:]))) for name, value in stations]
+
+
+def print_description(model: Any, console: Console) -> None:
+    """Print the parts, what was learnt and what is frozen, and the flow of every sense."""
+    parts = model.config.parts
+    names = {
+        "llm": parts.llm.name,
+        "encoder": parts.encoder.name,
+        "connector": parts.connector.kind,
+    }
+    table = Table(title="Parts")
+    for column in ("part", "what", "parameters", "state"):
+        table.add_column(
+            column, justify="right" if column == "parameters" else "left", overflow="fold"
+        )
+    for part, size, learnt in part_rows(model):
+        state = "frozen" if not learnt else f"{learnt:,} learnt ({learnt / size:.1%})"
+        table.add_row(part, names.get(part, ""), f"{size:,}", state)
+    console.print(table)
+    for modality in model.modalities:
+        flow = Table(title=f"Flow of one {modality}", show_header=False)
+        for what, shape in flow_rows(model, modality):
+            flow.add_row(what, shape)
+        console.print(flow)
+        if hasattr(model.connector, "routing"):
+            weights = model.connector.routing(modality).tolist()
+            console.print(
+                f"experts' weights for {modality}: "
+                + ", ".join(f"{weight:.3f}" for weight in weights)
+            )

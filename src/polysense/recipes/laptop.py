@@ -1,0 +1,66 @@
+"""`laptop`: SmolLM2-135M learns to see, on two cores, in minutes, from package registries alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polysense.config import (
+    ConnectorConfig,
+    DataConfig,
+    EncoderConfig,
+    EvaluationConfig,
+    LanguageModelConfig,
+    LoraConfig,
+    ModelConfig,
+    RunConfig,
+    Stage,
+)
+from polysense.recipes.laptop_data import prepare
+
+
+def laptop(folder: Path, manifest: str | None) -> RunConfig:
+    """Return the recipe's config; data and weights are fetched into `folder`, once.
+
+    With `manifest`, one's own pictures take the place of the stamps and emoji.
+    """
+    data = prepare(folder, with_pictures=manifest is None)
+    return RunConfig(
+        recipe="laptop",
+        model=ModelConfig(
+            llm=LanguageModelConfig(str(data.llm), lora=LoraConfig(rank=16, alpha=32)),
+            encoder=EncoderConfig("efficientnet-lite", str(data.encoder), grid=2, class_token=True),
+            connector=ConnectorConfig("mlp", hidden=1024, dropout=0.1),
+            modalities={"image": {"trim": True, "margin": 0.05}},
+        ),
+        data=DataConfig(manifest or str(data.manifest), views=2),
+        stages=(
+            Stage(
+                "words",
+                learn=("connector",),
+                objective="words",
+                epochs=12,
+                batch_size=64,
+                learning_rate=1e-3,
+                weight_decay=0.05,
+            ),
+            Stage(
+                "alignment",
+                learn=("connector",),
+                epochs=2,
+                batch_size=32,
+                learning_rate=5e-4,
+                weight_decay=0.05,
+                evaluate_every=50,
+            ),
+            Stage(
+                "instruction",
+                learn=("connector", "llm.*lora_*"),
+                task="instruction",
+                chat="template",
+                epochs=0.2,
+                batch_size=16,
+                learning_rate=5e-4,
+            ),
+        ),
+        evaluation=EvaluationConfig(max_new_tokens=24),
+    )
