@@ -19,6 +19,7 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s%s\n", $$1, $$2}' Makefile
 
 install: $(INSTALLED) ## create .venv and install Polysense into it
+	@:
 
 # Made anew when the dependencies change; otherwise nothing is done.
 $(INSTALLED): pyproject.toml
