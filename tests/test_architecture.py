@@ -39,8 +39,34 @@ POOR_NAMES = re.compile(r"^(utils?|misc|common|helpers?|stuff|.*_(v\d+|new|old|u
 
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
-    "recipes/__init__.py": "test_readme.py",
+    "config.py": "model/test_connectors.py",
+    "data/collate.py": "data/test_chat.py",
+    "data/processor.py": "data/test_chat.py",
+    "data/tasks.py": "data/test_datasets.py",
+    "errors.py": "data/test_chat.py",
+    "evaluation/evaluate.py": "test_cli.py",
+    "evaluation/report.py": "test_cli.py",
+    "evaluation/tables.py": "test_cli.py",
+    "modalities/__init__.py": "modalities/test_image.py",
+    "modalities/base.py": "model/test_polysense_model.py",
+    "model/configuration.py": "model/test_polysense_model.py",
+    "model/describe.py": "test_cli.py",
+    "model/efficientnet.py": "model/test_encoders.py",
+    "model/importers.py": "parity/test_onellm_upm.py",
+    "model/llm.py": "data/test_chat.py",
+    "model/saving.py": "model/test_polysense_model.py",
+    "recipes/__init__.py": "recipes/test_packages.py",
     "recipes/laptop.py": "test_readme.py",
+    "recipes/laptop_data.py": "test_readme.py",
+    "training/checkpoint.py": "training/test_resume.py",
+    "training/dataset.py": "training/test_resume.py",
+    "training/journal.py": "test_cli.py",
+    "training/loop.py": "test_architecture.py",
+    "training/objectives.py": "training/test_resume.py",
+    "training/probe.py": "test_cli.py",
+    "training/run.py": "model/test_polysense_model.py",
+    "training/stages.py": "test_cli.py",
+    "types.py": "data/test_datasets.py",
 }
 
 SOURCES = sorted(SOURCE.rglob("*.py"))

@@ -65,8 +65,9 @@ def train_command(arguments: argparse.Namespace) -> None:
     """Train, evaluate, and write the report."""
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import FILE, evaluate, print_evaluation, read_evaluated
+    from polysense.evaluation.evaluate import FILE, evaluate, read_evaluated
     from polysense.evaluation.report import write_report
+    from polysense.evaluation.tables import print_evaluation
     from polysense.overrides import apply
     from polysense.recipes import recipe_named
     from polysense.training.run import train
@@ -135,8 +136,9 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import evaluate, print_evaluation
+    from polysense.evaluation.evaluate import evaluate
     from polysense.evaluation.report import write_report
+    from polysense.evaluation.tables import print_evaluation
     from polysense.training.features import FeatureCache, media_of
     from polysense.training.run import read_run, split_of
 

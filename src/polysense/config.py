@@ -93,13 +93,17 @@ class ConnectorConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parts of a model. `modalities` maps a sense's name to its options."""
+    """The parts of a model. `modalities` maps a sense's name to its options.
+
+    `system` is the system message of conversations that bring none (None: the template's own).
+    """
 
     llm: LanguageModelConfig
     encoder: EncoderConfig
     connector: ConnectorConfig
     modalities: dict[str, dict[str, Any]]
     precision: Precision = "auto"
+    system: str | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.modalities), "model.modalities is empty: name at least one sense")

@@ -1,4 +1,8 @@
-"""The model as a whole: decoding, batches, saving, and that what is frozen stays frozen."""
+"""The model as a whole: decoding, batches, saving, and that what is frozen stays frozen.
+
+Saving and loading are polysense.model.saving and polysense.model.configuration; the sense is an
+instance of polysense.modalities.base.
+"""
 
 import json
 import shutil

@@ -1,4 +1,8 @@
-"""A run killed with -9 at a random step and given again ends with the unbroken run's weights."""
+"""A run killed with -9 at a random step and given again ends with the unbroken run's weights.
+
+The runs go through polysense.training.loop, polysense.training.checkpoint,
+polysense.training.objectives and polysense.training.dataset.
+"""
 
 import os
 import random

@@ -38,8 +38,14 @@ class Encoded:
 class ChatEncoder:
     """Turns messages into `Encoded`, for one text tokenizer and one set of placeholders."""
 
-    def __init__(self, text_tokenizer: Any, placeholders: Mapping[str, Placeholder]) -> None:
+    def __init__(
+        self,
+        text_tokenizer: Any,
+        placeholders: Mapping[str, Placeholder],
+        system: str | None = None,
+    ) -> None:
         self.text_tokenizer = text_tokenizer
+        self.system = system
         self.placeholders = dict(placeholders)
 
     def encode(self, messages: Sequence[Message], form: ChatForm, where: str) -> Encoded:
@@ -109,6 +115,8 @@ class ChatEncoder:
             {"role": message.role, "content": "".join(self._written(p) for p in message.parts)}
             for message in messages
         ]
+        if self.system is not None and (not turns or turns[0]["role"] != "system"):
+            turns = [{"role": "system", "content": self.system}, *turns]
         return self.text_tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=continued
         )

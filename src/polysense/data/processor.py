@@ -18,7 +18,6 @@ from polysense.data.chat import IGNORED, ChatEncoder, ChatForm, Encoded, Placeho
 from polysense.data.collate import collate
 from polysense.errors import PolysenseError
 from polysense.modalities import Modality, modality_class
-from polysense.model.llm import load_text_tokenizer
 from polysense.model.saving import checkpoint_folder
 from polysense.types import Batch, Media, Message, Part, Text
 
@@ -46,6 +45,7 @@ class PolysenseProcessor:
         modalities: Mapping[str, Modality],
         embeddings_per_signal: Mapping[str, int],
         form: ChatForm = "template",
+        system: str | None = None,
     ) -> None:
         self.text_tokenizer = text_tokenizer
         self.modalities = dict(modalities)
@@ -58,6 +58,7 @@ class PolysenseProcessor:
                 name: Placeholder(placeholder_token(name), ids[name], embeddings_per_signal[name])
                 for name in modalities
             },
+            system,
         )
 
     @property
@@ -129,6 +130,7 @@ class PolysenseProcessor:
             "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
             "embeddings_per_signal": self.embeddings_per_signal,
             "form": self.form,
+            "system": self.chat.system,
         }
         scratch = folder / f".{FILE}.writing"
         scratch.write_text(json.dumps(values, indent=2) + "\n")
@@ -147,13 +149,15 @@ class PolysenseProcessor:
             for sense, options in values["modalities"].items()
         }
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return cls(tokenizer, modalities, values["embeddings_per_signal"], values["form"])
+        return cls(
+            tokenizer, modalities, values["embeddings_per_signal"], values["form"], values["system"]
+        )
 
     @classmethod
-    def for_model(cls, model: Any, llm: str, revision: str | None = None) -> Self:
-        """Build the processor of a new model from its LLM's tokenizer."""
+    def for_model(cls, model: Any, text_tokenizer: Any, system: str | None = None) -> Self:
+        """Build the processor of a new model around its LLM's tokenizer."""
         counts = {name: model.embeddings_per_signal(name) for name in model.modalities}
-        return cls(load_text_tokenizer(llm, revision), model.modalities, counts)
+        return cls(text_tokenizer, model.modalities, counts, system=system)
 
 
 def parse_messages(messages: Sequence[Any], modalities: Iterable[str]) -> list[Message]:

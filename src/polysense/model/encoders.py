@@ -156,8 +156,13 @@ def build_encoder(config: EncoderConfig, dtype: torch.dtype) -> Encoder:
     return ENCODERS[config.kind](config, dtype)
 
 
+def signal_options(config: EncoderConfig) -> dict[str, dict[str, Any]]:
+    """Return {modality: options} of the signals that this encoder was trained with."""
+    return {"image": picture_options(config)}
+
+
 def picture_options(config: EncoderConfig) -> dict[str, Any]:
-    """Return the image modality's options that this encoder was trained with."""
+    """Return the size and normalisation of the pictures an encoder was trained with."""
     if config.kind == "efficientnet-lite":
         size = efficientnet.VARIANTS[efficientnet.variant_of(config.name)][2]
         return {"size": size, "mean": [efficientnet.MEAN] * 3, "std": [efficientnet.STD] * 3}

@@ -20,7 +20,7 @@ from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
 from polysense.errors import PolysenseError
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.encoders import picture_options
+from polysense.model.encoders import signal_options
 from polysense.model.llm import load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.saving import fingerprints
@@ -43,18 +43,18 @@ RUN_FILE = "run.json"
 def resolve(config: RunConfig) -> RunConfig:
     """Fill in what the encoder decides: the size and normalisation it wants of pictures."""
     senses = dict(config.model.modalities)
-    if "image" in senses:
-        senses["image"] = {**picture_options(config.model.encoder), **senses["image"]}
+    for name, options in signal_options(config.model.encoder).items():
+        if name in senses:
+            senses[name] = {**options, **senses[name]}
     return replace(config, model=replace(config.model, modalities=senses))
 
 
 def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     """Build a new model and its processor."""
-    load_text_tokenizer(config.model.llm.name, config.model.llm.revision)  # its errors come first
+    llm = config.model.llm
+    text_tokenizer = load_text_tokenizer(llm.name, llm.revision)
     model = PolysenseModel(PolysenseConfig(model=to_json(config.model)))
-    processor = PolysenseProcessor.for_model(
-        model, config.model.llm.name, config.model.llm.revision
-    )
+    processor = PolysenseProcessor.for_model(model, text_tokenizer, config.model.system)
     model.config.placeholders = processor.placeholders
     model.config.fingerprints = fingerprints(model)
     return model, processor

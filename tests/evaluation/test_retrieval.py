@@ -1,0 +1,39 @@
+"""Likelihoods with a shared cache equal those without one; ranks and priors are as defined."""
+
+import pytest
+import torch
+from tiny import save_llm
+from transformers import AutoModelForCausalLM
+
+from polysense.evaluation.retrieval import likelihoods, ranks, without_prior
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory):
+    folder = save_llm(tmp_path_factory.mktemp("llm"))
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+def test_likelihoods_equal_a_plain_forward_pass(llm):
+    prompt = llm.get_input_embeddings()(torch.tensor([[5, 9, 11]])).detach()
+    captions = [[20, 21, 1], [7, 1], [30, 31, 32, 33, 1], [1]]
+    found = likelihoods(llm, prompt, captions, batch=3)
+    for caption, score in zip(captions, found, strict=True):
+        words = llm.get_input_embeddings()(torch.tensor([caption]))
+        with torch.inference_mode():
+            logits = llm(inputs_embeds=torch.cat([prompt, words], dim=1)).logits[0, 2:-1]
+        expected = logits.log_softmax(-1)[range(len(caption)), caption].sum()
+        assert float(score) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_ranks_count_ties_against_the_truth():
+    scores = torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, -1.0]])
+    assert ranks(scores, [2, 0]).tolist() == [2, 2]
+
+
+def test_without_prior_removes_what_every_picture_shares():
+    own = torch.eye(4) * 2
+    prior = torch.tensor([0.0, 50.0, -3.0, 9.0])
+    found = without_prior(own + prior)
+    assert torch.allclose(found, without_prior(own), atol=1e-4)
+    assert ranks(found, range(4)).tolist() == [1, 1, 1, 1]

@@ -1,0 +1,85 @@
+"""The UPM's batched experts against the formula written out one expert at a time."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from polysense.config import ConnectorConfig
+from polysense.errors import PolysenseError
+from polysense.model.upm import UniversalProjection, feedforward_width
+
+
+def build(**options):
+    config = ConnectorConfig("upm", experts=3, layers=2, heads=2, queries=5, **options)
+    torch.manual_seed(3)
+    module = UniversalProjection(config, ["image", "audio"], 16, 24, 0.5)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return module
+
+
+def one_expert(module, x, k):
+    """Every position through all blocks of expert k, as OneLLM computes it."""
+    for block in module.blocks:
+        normed = functional.rms_norm(x, (16,), eps=1e-5) * block.attention_norm[k]
+        q, key, v = (
+            (normed @ w[k].T).unflatten(-1, (2, 8)).transpose(1, 2)
+            for w in (block.wq, block.wk, block.wv)
+        )
+        scores = (q @ key.transpose(-1, -2) / 8**0.5).softmax(-1)
+        x = x + (scores @ v).transpose(1, 2).flatten(2) @ block.wo[k].T
+        normed = functional.rms_norm(x, (16,), eps=1e-5) * block.ffn_norm[k]
+        x = x + (functional.silu(normed @ block.w1[k].T) * (normed @ block.w3[k].T)) @ block.w2[k].T
+    return x
+
+
+def reference(module, features, modality, weights):
+    tokens = module.tokens[modality].expand(len(features), -1, -1)
+    inside = torch.cat([tokens, module.input_projection[modality](features)], dim=1)
+    outputs = [one_expert(module, inside, k)[:, :5] for k in range(3)]
+    mixed = sum(weights[..., k, None] * outputs[k] for k in range(3))
+    return module.output_projection[modality](mixed)
+
+
+@pytest.mark.parametrize("router", ["sigmoid", "softmax", "constant", "sparse"])
+@pytest.mark.parametrize("read", ["tokens", "features"])
+def test_outputs_and_gradients_equal_the_sequential_formula(router, read):
+    module = build(router=router, router_input=read)
+    features = torch.randn(2, 7, 16, requires_grad=True)
+    source = module.tokens["audio"].expand(2, -1, -1)
+    if read == "features":
+        source = module.input_projection["audio"](features).mean(1, keepdim=True).expand(-1, 5, -1)
+    expected = reference(module, features, "audio", module.routers["audio"](source))
+    found = module.project(features, "audio")
+    assert torch.allclose(found, expected, atol=1e-5)
+    ours, theirs = (
+        torch.autograd.grad(x.square().sum(), [features, module.blocks[0].w2], retain_graph=True)
+        for x in (found, expected)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.allclose(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_routers_weigh_as_named():
+    for router in ("sigmoid", "softmax", "constant"):
+        assert torch.allclose(build(router=router).routing("image").sum(), torch.tensor(1.0))
+    weights = build(router="sparse").routers["image"](torch.randn(4, 16))
+    assert ((weights > 0).sum(dim=-1) == 1).all()
+
+
+def test_copied_experts_are_equal_and_separate():
+    module = build()
+    module.copy_expert(1)
+    block = module.blocks[0]
+    assert torch.equal(block.wq[0], block.wq[1])
+    with torch.no_grad():
+        block.wq[0].zero_()
+    assert block.wq[1].abs().sum() > 0
+
+
+def test_sizes():
+    assert feedforward_width(1024) == 2816
+    module = build()
+    assert module(torch.randn(3, 9, 16), "image").shape == (3, module.embeddings(9), 24)
+    with pytest.raises(PolysenseError, match="does not divide"):
+        UniversalProjection(ConnectorConfig("upm", heads=3), ["image"], 16, 24, 1.0)

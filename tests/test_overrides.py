@@ -1,0 +1,76 @@
+"""Configs survive JSON, and --set changes one value or teaches."""
+
+import pytest
+
+from polysense.config import ModelConfig, RunConfig, Stage
+from polysense.errors import PolysenseError
+from polysense.overrides import apply, from_json, to_json
+
+
+@pytest.fixture
+def config():
+    return from_json(
+        RunConfig,
+        {
+            "recipe": "r",
+            "model": {
+                "llm": {"name": "l"},
+                "encoder": {"kind": "transformers", "name": "e"},
+                "connector": {},
+                "modalities": {"image": {"size": 8}},
+            },
+            "data": {"manifest": "m.jsonl"},
+            "stages": [{"name": "first", "learn": ["connector"]}],
+        },
+    )
+
+
+def test_json_round_trip(config):
+    assert from_json(RunConfig, to_json(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("setting", "read", "value"),
+    [
+        ("seed=7", lambda c: c.seed, 7),
+        ("stages.first.learning_rate=3e-4", lambda c: c.stages[0].learning_rate, 3e-4),
+        ("stages.first.learn=connector,llm", lambda c: c.stages[0].learn, ("connector", "llm")),
+        ("model.llm.lora.rank=8", lambda c: c.model.llm.lora.rank, 8),
+        ("model.llm.revision=null", lambda c: c.model.llm.revision, None),
+        ("model.connector.kind=upm", lambda c: c.model.connector.kind, "upm"),
+        ("model.encoder.grid=4", lambda c: c.model.encoder.grid, 4),
+        ("model.encoder.class_token=true", lambda c: c.model.encoder.class_token, True),
+        ("model.modalities.image.size=16", lambda c: c.model.modalities["image"]["size"], 16),
+        ("model.llm.name=1234", lambda c: c.model.llm.name, "1234"),
+    ],
+)
+def test_set_changes_one_value(config, setting, read, value):
+    changed = apply(config, [setting])
+    assert read(changed) == value
+    assert changed != config or read(config) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("sead=1", "did you mean 'seed'"),
+        ("stages.frist.epochs=1", "did you mean 'first'"),
+        ("seed=many", "must be a whole number"),
+        ("seed=1.5", "must be a whole number"),
+        ("model.connector.router=hard", "unknown value of model.connector.router"),
+        ("stages.first.epochs=-1", "must be positive"),
+        ("seed", "path=value"),
+        ("seed.x=1", "no fields"),
+        ("model.encoder.class_token=1", "true or false"),
+    ],
+)
+def test_a_wrong_setting_teaches(config, setting, words):
+    with pytest.raises(PolysenseError, match=words):
+        apply(config, [setting])
+
+
+def test_missing_and_unknown_keys_are_named():
+    with pytest.raises(PolysenseError, match="lacks connector, encoder"):
+        from_json(ModelConfig, {"llm": {"name": "x"}, "modalities": {"image": {}}})
+    with pytest.raises(PolysenseError, match="unknown key"):
+        from_json(Stage, {"name": "a", "learn": ["b"], "lr": 1})

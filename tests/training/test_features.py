@@ -1,0 +1,69 @@
+"""The cache computes once, survives interruption, and never hands out stale features."""
+
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_config
+
+from polysense.training.features import FeatureCache
+from polysense.training.run import build, resolve
+from polysense.types import Media
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="module")
+def model(parts):
+    return build(resolve(tiny_config(parts)))[0]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    media = []
+    for index, colour in enumerate(("red", "green", "blue")):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / f"{index}.png")
+        media.append(Media("image", str(tmp_path / f"{index}.png")))
+    return media
+
+
+def test_cached_features_are_the_encoders(model, pictures, tmp_path):
+    cache = FeatureCache(tmp_path / "c", model, 2)
+    assert cache.fill(pictures) == {}
+    signal = model.modalities["image"].read(pictures[1].source)
+    with torch.inference_mode():
+        expected = model.extract("image", signal[None])[0]
+    assert torch.allclose(cache.view(pictures[1], 0), expected, atol=2e-3)
+    assert not torch.allclose(cache.view(pictures[1], 1), expected, atol=2e-3)
+    assert torch.equal(cache.view(pictures[1], 2), cache.view(pictures[1], 0))
+
+
+def test_a_second_filling_computes_nothing(model, pictures, tmp_path, monkeypatch):
+    FeatureCache(tmp_path / "c", model, 1).fill(pictures)
+    again = FeatureCache(tmp_path / "c", model, 1)
+    monkeypatch.setattr(again, "_compute", lambda media: pytest.fail("computed again"))
+    again.fill(pictures)
+    assert again.view(pictures[0], 0).shape == (4, 16)
+
+
+def test_a_changed_file_other_views_or_options_are_other_entries(model, pictures, tmp_path):
+    cache = FeatureCache(tmp_path / "c", model, 1)
+    keys = {cache.key(pictures[0]), FeatureCache(tmp_path / "c", model, 2).key(pictures[0])}
+    Image.new("RGB", (20, 20), "white").save(pictures[0].source)
+    keys.add(FeatureCache(tmp_path / "c", model, 1).key(pictures[0]))
+    assert len(keys) == 3
+
+
+def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path):
+    cache = FeatureCache(tmp_path / "c", model, 1)
+    cache.fill(pictures)
+    whole = cache.view(pictures[0], 0)
+    shard = next((tmp_path / "c").glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:100])
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    bad = Media("image", str(tmp_path / "bad.png"))
+    again = FeatureCache(tmp_path / "c", model, 1)
+    assert list(again.fill([*pictures, bad])) == [bad]
+    assert torch.equal(again.view(pictures[0], 0), whole)
