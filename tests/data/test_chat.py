@@ -70,7 +70,7 @@ def test_a_template_that_rewrites_turns_is_refused(chat, monkeypatch):
 
 
 def test_no_assistant_turn_is_refused(chat):
-    with pytest.raises(PolysenseError, match="sample 'x': .* no assistant"):
+    with pytest.raises(PolysenseError, match=r"sample 'x': .* no assistant"):
         chat.encode(talk("a"), "plain", "sample 'x'")
 
 

@@ -1,4 +1,4 @@
-"""BLEU and CIDEr: values worked out by hand from the papers' formulas, and what must always hold."""
+"""BLEU and CIDEr: values worked out by hand from the papers' formulas, and what always holds."""
 
 import math
 
@@ -39,8 +39,8 @@ def test_cider_of_a_perfect_caption_is_ten_and_of_a_stranger_zero():
 
 
 def test_cider_by_hand_for_single_words():
-    # Two documents, one word each in common order 1 only: idf = log 2 for both words of the first.
-    # Prediction "dog" against "dog cat": cosine = 1/sqrt(2), damped by exp(-1/72), orders 2-4 empty.
+    # Two documents, so idf = log 2 for each word of the first. "dog" against "dog cat": cosine
+    # 1/sqrt(2) in order 1, damped by exp(-1/72); orders 2 to 4 are empty.
     found = cider(["dog", "x"], [["dog cat"], ["bird"]])[0]
     assert found == pytest.approx(10 / 4 * math.exp(-1 / 72) / math.sqrt(2))
 

@@ -28,11 +28,16 @@ CATEGORY_QUESTIONS = (
 )
 
 
+def chosen_by(key: str, count: int) -> int:
+    """Return a number below `count` that depends on the key alone."""
+    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % count
+
+
 def question_for(record: Record, questions: Sequence[str]) -> str:
     """Choose a phrasing by the record's key and fill in the name of its sense."""
-    chosen = int(hashlib.sha256(f"question {record.key}".encode()).hexdigest()[:8], 16)
+    chosen = questions[chosen_by(f"question {record.key}", len(questions))]
     names = " and ".join(dict.fromkeys(media.modality for media in record.media))
-    return questions[chosen % len(questions)].format(modality=names)
+    return chosen.format(modality=names)
 
 
 def conversation(record: Record, question: str, answer: str) -> tuple[Message, ...]:
@@ -60,18 +65,19 @@ def caption_samples(records: Sequence[Record]) -> list[Sample]:
 
 
 def instruction_samples(records: Sequence[Record]) -> list[Sample]:
-    """Two questions about its caption and, where it has a category, one about that."""
+    """Two questions a record: what it is, and another about its caption or its category.
+
+    Half of the records that have a category are asked for it, chosen by their keys.
+    """
     samples = []
     for record in records:
-        asked = dict.fromkeys([CAPTION_QUESTIONS[0], question_for(record, CAPTION_QUESTIONS)])
-        turns = [(question, record.caption) for question in asked]
-        if record.category:
-            kind = record.category.replace("/", ", ").replace("_", " ").capitalize() + "."
-            turns.append((question_for(record, CATEGORY_QUESTIONS), kind))
-        samples += [
-            Sample(record.key, conversation(record, question, answer), about(record))
-            for question, answer in turns
-        ]
+        other, answer = question_for(record, CAPTION_QUESTIONS[1:]), record.caption
+        if record.category and chosen_by(f"kind {record.key}", 2):
+            other = question_for(record, CATEGORY_QUESTIONS)
+            answer = record.category.replace("/", ", ").replace("_", " ").capitalize() + "."
+        for question, said in ((CAPTION_QUESTIONS[0], record.caption), (other, answer)):
+            turns = conversation(record, question, said)
+            samples.append(Sample(record.key, turns, about(record)))
     return samples
 
 

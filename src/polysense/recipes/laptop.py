@@ -33,36 +33,35 @@ def laptop(folder: Path, manifest: str | None) -> RunConfig:
             modalities={"image": {"trim": True, "margin": 0.05}},
             system="Look.",  # the template's own message is four times as long, in every sample
         ),
-        data=DataConfig(manifest or str(data.manifest), views=2),
+        data=DataConfig(manifest or str(data.manifest), held_out=0.08, views=2),
         stages=(
-            # Costs seconds: embeddings learn to point at the words of the caption.
+            # Costs seconds: embeddings learn to point at the rare words of their captions.
             Stage(
                 "words",
                 learn=("connector",),
                 objective="words",
-                epochs=6,
+                epochs=8,
                 batch_size=64,
                 learning_rate=1e-3,
                 weight_decay=0.05,
             ),
+            # Caption loss through the frozen LLM.
             Stage(
                 "alignment",
                 learn=("connector",),
-                epochs=0.8,
-                batch_size=16,
-                learning_rate=1e-3,
+                task="instruction",
+                chat="template",
+                epochs=0.1,
+                learning_rate=5e-4,
                 weight_decay=0.05,
-                evaluate_every=1000,
             ),
             Stage(
                 "instruction",
                 learn=("connector", "llm.*lora_*"),
                 task="instruction",
                 chat="template",
-                epochs=0.35,
-                batch_size=16,
+                epochs=0.5,
                 learning_rate=1e-3,
-                evaluate_every=1000,
             ),
         ),
         evaluation=EvaluationConfig(max_new_tokens=24),

@@ -26,7 +26,7 @@ def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch
 
 
 def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bag of words: a row's mean embedding points at the word vectors of its labels.
+    """Bag of words: a row's mean embedding points at the word vectors of its labels, rare ones most.
 
     Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`:
     a warm start that puts embeddings where the LLM's words are. In nats: (sum, labels).
@@ -46,8 +46,21 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     logits = (mean.to(vectors.dtype) @ vectors.T).float() * scale
     rows, columns = (batch["labels"] >= 0).nonzero(as_tuple=True)
     chosen = batch["labels"][rows, columns]
-    total = -functional.log_softmax(logits, dim=-1)[rows, chosen].sum()
-    return total, torch.tensor(len(rows))
+    weights = rarity(rows, chosen, len(logits))
+    losses = -functional.log_softmax(logits, dim=-1)[rows, chosen]
+    return (losses * weights).sum() * len(rows) / weights.sum(), torch.tensor(len(rows))
+
+
+def rarity(rows: torch.Tensor, tokens: torch.Tensor, count: int) -> torch.Tensor:
+    """Return log(count / rows that hold the token) for each: "A" and "." weigh next to nothing."""
+    pairs = torch.unique(torch.stack([rows, tokens]), dim=1)[1]
+    _, inverse, frequency = torch.cat([pairs, tokens]).unique(
+        return_inverse=True, return_counts=True
+    )
+    held = torch.zeros_like(frequency).index_add_(
+        0, inverse[: len(pairs)], torch.ones_like(pairs)
+    )
+    return torch.log((count + 1) / held[inverse[len(pairs) :]])
 
 
 OBJECTIVES: dict[str, Objective] = {"next_token": next_token, "words": words}
