@@ -1,4 +1,4 @@
-"""LLaVA's connectors: shapes, branches, and embeddings as large as words from the start."""
+"""LLaVA's connectors, after the contract of polysense.model.connector: shapes, branches, scale."""
 
 import pytest
 import torch

@@ -1,12 +1,11 @@
 """Connectors: features of the encoder become embeddings in the LLM's space.
 
-The contract, the two connectors of LLaVA, and the literal table of all kinds. Linear and MLP have
-one branch a modality; the UPM (upm.py) shares its experts among all.
+The two connectors of LLaVA, and the literal table of all kinds. Linear and MLP have one branch a
+modality; the UPM (upm.py) shares its experts among all.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,18 +13,8 @@ from torch import nn
 
 from polysense.config import ConnectorConfig
 from polysense.errors import unknown_name
-
-
-class Connector(nn.Module, ABC):
-    """features [N, F, E] of one modality -> embeddings [N, M, D]."""
-
-    @abstractmethod
-    def embeddings(self, positions: int) -> int:
-        """Return M, the number of embeddings for a signal of `positions` features."""
-
-    @abstractmethod
-    def forward(self, features: torch.Tensor, modality: str) -> torch.Tensor:
-        """Map features [N, F, E] of `modality` to embeddings [N, M, D]."""
+from polysense.model.connector import Connector, scaled
+from polysense.model.upm import UniversalProjection
 
 
 class BranchConnector(Connector):
@@ -42,16 +31,6 @@ class BranchConnector(Connector):
     def forward(self, features: torch.Tensor, modality: str) -> torch.Tensor:
         """Apply the modality's branch."""
         return self.branches[modality](features)
-
-
-def scaled(layer: nn.Linear, scale: float) -> nn.Linear:
-    """Initialise `layer` so that inputs of unit variance leave with standard deviation `scale`.
-
-    Embeddings then begin as large as word embeddings, where the LLM's first layers are at home.
-    """
-    nn.init.normal_(layer.weight, std=scale / layer.in_features**0.5)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def linear_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> nn.Module:
@@ -94,8 +73,6 @@ def build_connector(
     embedding_scale: float,
 ) -> Connector:
     """Build the connector `config.kind`; widths are E and D, the scale is a word embedding's."""
-    from polysense.model.upm import UniversalProjection  # the table's third entry imports us
-
     table: dict[str, Callable[[], Connector]] = {
         "linear": lambda: branches(
             linear_branch, config, modalities, encoder_width, llm_width, embedding_scale

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -166,7 +167,7 @@ def load_efficientnet(path: str | Path) -> EfficientNetLite:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise PolysenseError(f"encoder weights {path} do not exist: give their file") from error
-    except (OSError, RuntimeError, ValueError, TypeError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
         raise PolysenseError(f"encoder weights {path} cannot be loaded: {reason}") from error
     return network.requires_grad_(False).eval()

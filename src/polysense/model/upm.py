@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
-from polysense.model.connectors import Connector, scaled
+from polysense.model.connector import Connector, scaled
 
 
 def feedforward_width(width: int) -> int:

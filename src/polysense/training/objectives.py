@@ -26,7 +26,7 @@ def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch
 
 
 def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bag of words: a row's mean embedding points at the word vectors of its labels, rare ones most.
+    """Bag of words: each embedding points at its row's labels' word vectors, rare ones most.
 
     Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`:
     a warm start that puts embeddings where the LLM's words are. In nats: (sum, labels).
@@ -40,10 +40,12 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     embeddings = {name: model.connect(name, features) for name, features in sources.items()}
     blank = vectors.new_zeros((*here.shape, vectors.shape[1]), dtype=torch.float32)
     placed = splice(blank, batch["input_ids"], model.config.placeholders, embeddings)
-    mean = placed.sum(dim=1) / here.sum(dim=1, keepdim=True).clamp(min=1)
-    # Scaled so that a mean equal to one word's vector gives that word a logit of about 20.
+    # One place a row, drawn anew each step: every embedding learns alone, at the price of one.
+    place = (torch.rand(here.shape, device=here.device) * here).argmax(dim=1)
+    drawn = placed[torch.arange(len(placed)), place]
+    # Scaled so that an embedding equal to one word's vector gives that word a logit of about 20.
     scale = 20.0 / vectors.detach().float().square().sum(dim=1).mean()
-    logits = (mean.to(vectors.dtype) @ vectors.T).float() * scale
+    logits = (drawn.to(vectors.dtype) @ vectors.T).float() * scale
     rows, columns = (batch["labels"] >= 0).nonzero(as_tuple=True)
     chosen = batch["labels"][rows, columns]
     weights = rarity(rows, chosen, len(logits))
@@ -57,9 +59,7 @@ def rarity(rows: torch.Tensor, tokens: torch.Tensor, count: int) -> torch.Tensor
     _, inverse, frequency = torch.cat([pairs, tokens]).unique(
         return_inverse=True, return_counts=True
     )
-    held = torch.zeros_like(frequency).index_add_(
-        0, inverse[: len(pairs)], torch.ones_like(pairs)
-    )
+    held = torch.zeros_like(frequency).index_add_(0, inverse[: len(pairs)], torch.ones_like(pairs))
     return torch.log((count + 1) / held[inverse[len(pairs) :]])
 
 

@@ -1,0 +1,61 @@
+"""The objectives: sums and counts, and what the bag of words looks at."""
+
+import pytest
+import torch
+from tiny import tiny_config
+
+from polysense.errors import PolysenseError
+from polysense.training.objectives import next_token, objective_named, rarity, words
+from polysense.training.run import build, resolve
+
+
+@pytest.fixture(scope="module")
+def model_and_batch(tmp_path_factory):
+    model, processor = build(resolve(tiny_config(tmp_path_factory.mktemp("parts"))))
+    conversations = [
+        [
+            {"role": "user", "content": [{"type": "image", "image": picture}]},
+            {"role": "assistant", "content": caption},
+        ]
+        for picture, caption in (
+            (torch.zeros(9, 9, 3, dtype=torch.uint8).numpy(), "A red line."),
+            (torch.full((9, 9, 3), 200, dtype=torch.uint8).numpy(), "A long blue circle."),
+        )
+    ]
+    return model.eval(), processor.apply_chat_template(conversations, add_generation_prompt=False)
+
+
+def test_next_token_equals_the_whole_logits_cross_entropy(model_and_batch):
+    model, batch = model_and_batch
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    with torch.inference_mode():
+        total, count = next_token(model, batch)
+        logits = model(**inputs).logits[:, :-1]
+    labels = batch["labels"][:, 1:]
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum"
+    )
+    assert int(count) == int((labels != -100).sum())
+    assert float(total) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_words_moves_the_connector_and_not_the_words(model_and_batch):
+    model, batch = model_and_batch
+    model.connector.requires_grad_(True)
+    total, count = words(model, batch)
+    (total / count).backward()
+    gradients = [p.grad for p in model.connector.parameters()]
+    assert all(g is not None and g.abs().sum() > 0 for g in gradients)
+    assert model.word_vectors.grad is None
+
+
+def test_rarity_is_the_log_of_how_few_rows_hold_a_token():
+    rows = torch.tensor([0, 0, 0, 1, 1])
+    tokens = torch.tensor([7, 8, 8, 7, 9])
+    expected = torch.log(torch.tensor([3 / 2, 3.0, 3.0, 3 / 2, 3.0]))
+    assert torch.allclose(rarity(rows, tokens, 2), expected)
+
+
+def test_unknown_objective_names_the_known():
+    with pytest.raises(PolysenseError, match="Known: next_token, words"):
+        objective_named("contrast")
