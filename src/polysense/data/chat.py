@@ -62,10 +62,8 @@ class ChatEncoder:
 
     def _plain(self, messages: Sequence[Message], closed: bool = True) -> Encoded:
         tokenizer = self.text_tokenizer
-        starts = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [
-            tokenizer.bos_token_id
-        ]
-        ids: list[int] = [tokenizer.bos_token_id] if starts else []
+        empty = tokenizer("")["input_ids"]
+        ids: list[int] = [token for token in empty[:1] if token == tokenizer.bos_token_id]
         labels = [IGNORED] * len(ids)
         for message in messages:
             learnt = message.role == "assistant"
