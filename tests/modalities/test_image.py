@@ -1,11 +1,17 @@
 """Pictures of every kind become the same square signal; bad ones are refused with a reason."""
 
 import io
+import os
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from polysense.errors import PolysenseError
 from polysense.modalities.image import ImageModality
@@ -51,6 +57,43 @@ def test_pad_shows_everything_and_crop_cuts_the_centre():
     assert crop.read(wide)[1].max() == 0
 
 
+@pytest.mark.parametrize("shape", [(50, 50), (97, 33), (21, 64), (1000, 3)])
+def test_crop_is_what_clip_was_trained_with(shape):
+    picture = Image.effect_noise(shape, 90).convert("RGB")
+    own = ImageModality(size=32, fit="crop").read(picture)
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    assert np.abs(own.numpy() - processor(picture)["pixel_values"][0]).max() < 1e-5
+
+
+def test_stretch_is_what_siglip_was_trained_with():
+    picture = Image.effect_noise((90, 30), 90).convert("RGB")
+    half = (0.5, 0.5, 0.5)
+    own = ImageModality(size=32, mean=half, std=half, fit="stretch").read(picture)
+    processor = SiglipImageProcessorPil(
+        size={"height": 32, "width": 32}, resample=Image.Resampling.BICUBIC
+    )
+    assert np.abs(own.numpy() - processor(picture)["pixel_values"][0]).max() < 1e-5
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+def test_a_very_long_picture_costs_no_memory(fit):
+    line = Image.new("RGB", (1_000_000, 1), "white")
+    assert ImageModality(size=16, fit=fit).read(line).shape == (3, 16, 16)
+
+
+def test_the_first_frame_of_an_animation(tmp_path):
+    white, black = Image.new("L", (8, 8), 255), Image.new("L", (8, 8), 0)
+    white.save(tmp_path / "a.gif", save_all=True, append_images=[black])
+    assert PLAIN.read(tmp_path / "a.gif").min() == 1
+
+
+def test_dark_16_bit_pictures_stay_dark():
+    dark = Image.fromarray(np.full((4, 4), 200, np.uint16))
+    assert PLAIN.read(dark).max() == 0
+
+
 def test_transparent_borders_are_trimmed_and_filled_with_background():
     picture = Image.new("RGBA", (60, 60), (0, 0, 0, 0))
     picture.paste((255, 0, 0, 255), (40, 40, 50, 50))
@@ -68,6 +111,7 @@ def test_exif_orientation_is_respected(tmp_path):
     signal = PLAIN.read(tmp_path / "turned.png")
     assert signal[0, 0].max() == 1
     assert signal[0, -1].max() == 0
+    assert torch.equal(PLAIN.read(Image.open(tmp_path / "turned.png")), signal)
 
 
 def test_views_vary_with_the_generator_and_repeat_with_its_seed():
@@ -76,6 +120,11 @@ def test_views_vary_with_the_generator_and_repeat_with_its_seed():
     assert torch.equal(views[0], views[1])
     assert not torch.allclose(views[0], views[2])
     assert views[0].shape == signal.shape
+
+
+def test_a_view_of_nothing_but_background_has_no_edges():
+    view = PLAIN.augment(PLAIN.read(Image.new("RGB", (9, 9), "white")), torch.Generator())
+    assert torch.allclose(view, view[0, 0, 0].expand(3, 16, 16), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -98,19 +147,68 @@ def test_cut_files_of_every_format_are_refused(tmp_path):
             PLAIN.read(buffer.getvalue()[: len(buffer.getvalue()) // 2])
 
 
+def test_a_cut_picture_that_the_caller_opened_is_refused():
+    buffer = io.BytesIO()
+    Image.effect_noise((90, 90), 90).save(buffer, "PNG")
+    opened = Image.open(io.BytesIO(buffer.getvalue()[:3000]))
+    with pytest.raises(PolysenseError, match="damaged or cut short"):
+        PLAIN.read(opened)
+
+
+def bomb(side):
+    """A PNG whose header promises side x side pixels."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(("side", "words"), [(100_000, "too many pixels"), (10_000, "max_pixels")])
+def test_bombs_are_refused_by_their_header(tmp_path, side, words):
+    (tmp_path / "bomb.png").write_bytes(bomb(side))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(PolysenseError, match=rf"bomb\.png.*{words}"):
+            ImageModality().read(tmp_path / "bomb.png")
+
+
+def test_formats_that_run_programs_are_not_read():
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(buffer, "EPS")
+    with pytest.raises(PolysenseError, match="not a picture"):
+        PLAIN.read(buffer.getvalue())
+
+
 def test_limits_are_named():
     small = ImageModality(max_pixels=99, max_bytes=400)
     buffer = io.BytesIO()
     Image.new("RGB", (10, 10)).save(buffer, "PNG")
     with pytest.raises(PolysenseError, match=r"10 x 10 pixels; the limit is image\.max_pixels=99"):
         small.read(buffer.getvalue())
+    with pytest.raises(PolysenseError, match=r"image\.max_pixels=99"):
+        small.read(np.zeros((10, 10, 3), np.uint8))
+    with pytest.raises(PolysenseError, match=r"500 bytes; the limit is image\.max_bytes=400"):
+        small.read(bytes(500))
 
 
 def test_missing_file_folder_and_wrong_type(tmp_path):
     for source, words in ((tmp_path / "no.png", "No such file"), (tmp_path, "directory"),
-                          (3.5, "must be a path"), (np.zeros((3, 3)), "uint8")):  # fmt: skip
+                          ("a\0.png", "null"), (3.5, "must be a path"),
+                          (np.zeros((3, 3)), "uint8"), (np.zeros((3, 3, 5), np.uint8), "3 or 4"),
+                          (Image.new("L", (0, 4)), "0 x 4")):  # fmt: skip
         with pytest.raises(PolysenseError, match=words):
             PLAIN.read(source)
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(PolysenseError, match="device or pipe"):
+        PLAIN.read(tmp_path / "pipe.png")
 
 
 def test_wrong_options_are_refused():

@@ -1,14 +1,18 @@
-"""Pictures: any file Pillow reads, or one in memory, becomes a square, normalised signal.
+"""Pictures: a file of any common format, or one in memory, becomes a square, normalised signal.
 
 Size, mean and standard deviation are those of the encoder the picture goes to. Bytes and pixels are
-limited and checked from the file's header, before anything is decoded.
+limited and checked from the file's header, before anything is decoded; formats that run programs
+(EPS) are not among those read.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,14 +24,18 @@ from torch import nn
 from torch.nn import functional
 
 from polysense.errors import PolysenseError
+from polysense.modalities import svg
 from polysense.modalities.base import Modality
+
+FORMATS = "PNG JPEG MPO WEBP AVIF GIF BMP DIB TIFF JPEG2000 ICO PPM TGA QOI PCX".split()
 
 
 @dataclass(frozen=True)
 class ImageModality(Modality):
     """A picture as [3, size, size].
 
-    fit         "pad" fits the whole picture into the square; "crop" cuts its centre (CLIP's way)
+    fit         "pad" fits the whole picture into the square; "crop" brings the shorter side to
+                size and cuts the centre (CLIP's way); "stretch" ignores proportions (SigLIP's way)
     trim        cut away fully transparent borders first, so that the object fills the square
     margin      share of the side left as background around a padded picture
     background  8-bit RGB that transparent and padded places take
@@ -38,11 +46,11 @@ class ImageModality(Modality):
     size: int = 224
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    fit: Literal["pad", "crop"] = "pad"
+    fit: Literal["pad", "crop", "stretch"] = "pad"
     trim: bool = False
     margin: float = 0.0
     background: tuple[int, ...] = (255, 255, 255)
-    max_pixels: int = 90_000_000
+    max_pixels: int = 89_000_000
     max_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
@@ -50,14 +58,23 @@ class ImageModality(Modality):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             if len(getattr(self, name)) != 3:
                 raise PolysenseError(f"image.{name} needs three values, red green blue")
-        if self.fit not in ("pad", "crop"):
-            raise PolysenseError(f"image.fit must be 'pad' or 'crop', not {self.fit!r}")
+        if self.fit not in ("pad", "crop", "stretch"):
+            raise PolysenseError(f"image.fit must be pad, crop or stretch, not {self.fit!r}")
         if self.size < 1 or not 0 <= self.margin < 0.5:
             raise PolysenseError("image.size must be positive and image.margin lie in [0, 0.5)")
 
     def read(self, source: Any) -> torch.Tensor:
-        """Decode a path, bytes, PIL picture or uint8 array [H, W, 3] into [3, size, size]."""
-        picture = self._square(self._open(source))
+        """Decode a path, bytes, PIL picture or uint8 array [H, W, 3 or 4] into [3, size, size].
+
+        Of an animation, the first frame. Raises PolysenseError, in one line that names the file,
+        where the source is missing, damaged, of no known format or over a limit.
+        """
+        is_path = isinstance(source, str | Path)
+        name = f"picture {str(source)!r}" if is_path else "the picture in memory"
+        with one_line_errors(name):
+            picture = self._open(source, name)
+            self._check_pixels(picture, name)
+            picture = self._square(self._flatten(ImageOps.exif_transpose(picture)))
         pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255.0)
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return ((pixels - mean) / std).permute(2, 0, 1).contiguous()
@@ -91,72 +108,64 @@ class ImageModality(Modality):
         moved = functional.grid_sample((signal - outside)[None], grid, align_corners=False)[0]
         return (moved * draw(0.8, 1.1)) + outside + draw(-0.1, 0.1)
 
-    def _open(self, source: Any) -> Image.Image:
-        """Open a source as RGB, limits first."""
+    def _open(self, source: Any, name: str) -> Image.Image:
+        """Open a source; of a file, only the header is read here."""
         if isinstance(source, Image.Image):
-            return self._flatten(source)
+            return source
         if isinstance(source, np.ndarray):
-            if source.dtype != np.uint8 or source.ndim != 3:
+            if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] not in (3, 4):
                 raise PolysenseError(
-                    f"a picture array must be uint8 [height, width, 3], not {source.dtype} "
+                    f"a picture array must be uint8 [height, width, 3 or 4], not {source.dtype} "
                     f"{list(source.shape)}"
                 )
-            return self._flatten(Image.fromarray(source))
-        data, name = self._bytes(source)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's own, larger, limit only warns
-                with Image.open(io.BytesIO(data)) as picture:
-                    self._check_pixels(picture, name)
-                    return self._flatten(ImageOps.exif_transpose(picture))
-        except UnidentifiedImageError as error:
+            return Image.fromarray(source)
+        if isinstance(source, str | Path):
+            data = self._content(Path(source), name)
+        elif isinstance(source, bytes | bytearray):
+            data = bytes(source)
+        else:
             raise PolysenseError(
-                f"{name} is not a picture that can be read (its content is no known format, "
-                "whatever its name says): use PNG, JPEG, WebP, GIF, BMP or TIFF"
-            ) from error
-        except Image.DecompressionBombError as error:
-            raise PolysenseError(f"{name} is too large a picture: {error}") from error
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            if isinstance(error, PolysenseError):
-                raise
-            raise PolysenseError(f"{name} is damaged or cut short: {error}") from error
-
-    def _bytes(self, source: Any) -> tuple[bytes, str]:
-        """Return a file's bytes and what to call it."""
-        if isinstance(source, bytes | bytearray):
-            return bytes(source), "the picture in memory"
-        if not isinstance(source, str | Path):
-            raise PolysenseError(
-                f"a picture must be a path, bytes, PIL picture or array, not "
+                "a picture must be a path, bytes, PIL picture or array, not "
                 f"{type(source).__name__}"
             )
-        path = Path(source).expanduser()
-        try:
-            size = path.stat().st_size
-            if size > self.max_bytes:
-                raise PolysenseError(
-                    f"{path} has {size:,} bytes; the limit is image.max_bytes={self.max_bytes:,}"
-                )
-            data = path.read_bytes()
-        except OSError as error:
-            raise PolysenseError(f"picture {path} cannot be read: {error.strerror}") from error
-        if not data:
-            raise PolysenseError(f"picture {path} is empty (0 bytes)")
-        return data, f"picture {path}"
+        self._check_bytes(len(data), name)
+        if svg.is_drawing(data):
+            data = svg.draw(data, 2 * self.size, name)  # twice the size: its lines stay smooth
+        Image.init()
+        return Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
+
+    def _content(self, path: Path, name: str) -> bytes:
+        """Return a file's bytes; pipes and devices, which may never end, are refused."""
+        path = path.expanduser()
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode):
+            self._check_bytes(state.st_size, name)
+            return path.read_bytes()
+        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
+        raise PolysenseError(f"{name} is a {kind}: name a picture file")
+
+    def _check_bytes(self, size: int, name: str) -> None:
+        if size == 0:
+            raise PolysenseError(f"{name} is empty (0 bytes)")
+        if size > self.max_bytes:
+            raise PolysenseError(
+                f"{name} has {size:,} bytes; the limit is image.max_bytes={self.max_bytes:,}"
+            )
 
     def _check_pixels(self, picture: Image.Image, name: str) -> None:
         width, height = picture.size
-        if width * height > self.max_pixels:
+        if not 0 < width * height <= self.max_pixels:
             raise PolysenseError(
                 f"{name} is {width} x {height} pixels; the limit is "
-                f"image.max_pixels={self.max_pixels:,}: make it smaller"
+                f"image.max_pixels={self.max_pixels:,}: give another"
             )
 
     def _flatten(self, picture: Image.Image) -> Image.Image:
         """Return RGB; transparent places take the background."""
-        if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-            values = np.asarray(picture, dtype=np.float32)
-            top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        deep = picture.mode.startswith("I;16")
+        if deep or picture.mode in ("I", "F"):
+            values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+            top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
             picture = Image.fromarray((values.clip(0, top) / top * 255).astype(np.uint8))
         if "A" in picture.getbands() or "transparency" in picture.info:
             picture = picture.convert("RGBA")
@@ -169,11 +178,46 @@ class ImageModality(Modality):
 
     def _square(self, picture: Image.Image) -> Image.Image:
         """Fit or crop to size x size."""
-        target = (self.size, self.size)
+        target, bicubic = (self.size, self.size), Image.Resampling.BICUBIC
+        if self.fit == "stretch":
+            return picture.resize(target, bicubic)
         if self.fit == "crop":
-            return ImageOps.fit(picture, target, Image.Resampling.BICUBIC)
+            return self._centre(picture)
         inner = max(1, round(self.size * (1 - 2 * self.margin)))
-        fitted = ImageOps.contain(picture, (inner, inner), Image.Resampling.BICUBIC)
+        fitted = ImageOps.contain(picture, (inner, inner), bicubic)
         square = Image.new("RGB", target, tuple(self.background))
         square.paste(fitted, ((self.size - fitted.width) // 2, (self.size - fitted.height) // 2))
         return square
+
+    def _centre(self, picture: Image.Image) -> Image.Image:
+        """Bring the shorter side to `size`, then cut the centre, rounding as CLIP does."""
+        size, shorter = self.size, min(picture.size)
+        width, height = (size * side // shorter for side in picture.size)
+        if width * height > self.max_pixels:  # a mere line: cut before it is made larger
+            return ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+        left, top = (width - size) // 2, (height - size) // 2
+        resized = picture.resize((width, height), Image.Resampling.BICUBIC)
+        return resized.crop((left, top, left + size, top + size))
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Turn what reading a picture may raise into one line that names it; silence warnings."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's larger limit on pixels, damaged metadata
+            yield
+    except PolysenseError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PolysenseError(
+            f"{name} is not a picture that can be read (its content is no known format, whatever "
+            "its name says): use PNG, JPEG, WebP, GIF, BMP or TIFF"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise PolysenseError(f"{name} has too many pixels: {error}") from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PolysenseError(f"{name} is damaged or cut short: {reason}") from error
