@@ -15,7 +15,7 @@ from polysense.data.collate import pad
 
 @torch.inference_mode()
 def likelihoods(
-    llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]], batch: int = 64
+    llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]], batch: int = 16
 ) -> torch.Tensor:
     """Return log p [C] in nats of each caption (token ids, end-of-text included) after a prompt.
 
@@ -24,6 +24,7 @@ def likelihoods(
     """
     start = llm(inputs_embeds=prompt, use_cache=True)
     first = start.logits[0, -1].float().log_softmax(-1)
+    # Captions of like length together: one long caption would pad all others to its length.
     order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
     scores = torch.zeros(len(captions))
     for place in range(0, len(order), batch):
