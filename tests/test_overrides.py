@@ -1,5 +1,7 @@
 """Configs survive JSON, and --set changes one value or teaches."""
 
+from dataclasses import dataclass, field
+
 import pytest
 
 from polysense.config import ModelConfig, RunConfig, Stage
@@ -17,7 +19,7 @@ def config():
                 "llm": {"name": "l"},
                 "encoder": {"kind": "transformers", "name": "e"},
                 "connector": {},
-                "modalities": {"image": {"size": 8}},
+                "modalities": {"image": {"size": 8, "augment": {"flip": True}}},
             },
             "data": {"manifest": "m.jsonl"},
             "stages": [{"name": "first", "learn": ["connector"]}],
@@ -41,6 +43,15 @@ def test_json_round_trip(config):
         ("model.encoder.grid=4", lambda c: c.model.encoder.grid, 4),
         ("model.encoder.class_token=true", lambda c: c.model.encoder.class_token, True),
         ("model.modalities.image.size=16", lambda c: c.model.modalities["image"]["size"], 16),
+        ("model.encoder.grid=none", lambda c: c.model.encoder.grid, None),
+        ("stages.first.betas=0.8,0.9", lambda c: c.stages[0].betas, (0.8, 0.9)),
+        ("stages.first.epochs=2", lambda c: c.stages[0].epochs, 2.0),
+        ("model.llm.lora.targets=a,b", lambda c: c.model.llm.lora.targets, ("a", "b")),
+        (
+            "model.modalities.image.augment.flip=false",
+            lambda c: c.model.modalities["image"]["augment"],
+            {"flip": False},
+        ),
         ("model.llm.name=1234", lambda c: c.model.llm.name, "1234"),
     ],
 )
@@ -62,6 +73,13 @@ def test_set_changes_one_value(config, setting, read, value):
         ("seed", "path=value"),
         ("seed.x=1", "no fields"),
         ("model.encoder.class_token=1", "true or false"),
+        ("stages.first.betas=0.9", r"stages\.first\.betas must be tuple"),
+        ("stages.first.learning_rate=Infinity", "must be a number, not inf"),
+        ("stages.first.learning_rate=1" + "0" * 400, "must be a number"),
+        ("data.bad_share=NaN", "must be a number, not nan"),
+        ("model.llm.lora.rnk=3", r"key in model\.llm\.lora 'rnk'; did you mean 'rank'"),
+        ("model.modalities.imag.size=3", "did you mean 'image'"),
+        ("model.modalities.image.size.x=3", "has no fields"),
     ],
 )
 def test_a_wrong_setting_teaches(config, setting, words):
@@ -74,3 +92,30 @@ def test_missing_and_unknown_keys_are_named():
         from_json(ModelConfig, {"llm": {"name": "x"}, "modalities": {"image": {}}})
     with pytest.raises(PolysenseError, match="unknown key"):
         from_json(Stage, {"name": "a", "learn": ["b"], "lr": 1})
+
+
+def test_settings_are_applied_in_order_and_leave_the_config_alone(config):
+    before = to_json(config)
+    changed = apply(config, ["model.llm.lora.rank=8", "model.llm.lora.alpha=9", "seed=1", "seed=2"])
+    assert (changed.model.llm.lora.rank, changed.model.llm.lora.alpha, changed.seed) == (8, 9, 2)
+    assert from_json(RunConfig, to_json(changed)) == changed
+    assert to_json(config) == before
+
+
+def test_any_dataclass_will_do():
+    """No class is named in overrides.py; an optional part with a needed field says which."""
+
+    @dataclass(frozen=True)
+    class Part:
+        size: int
+
+    @dataclass(frozen=True)
+    class Whole:
+        part: Part | None = None
+        shares: dict[str, float] = field(default_factory=dict)
+
+    assert apply(Whole(Part(1)), ["part.size=2", "shares.a=1"]) == Whole(Part(2), {"a": 1.0})
+    with pytest.raises(PolysenseError, match="part lacks size"):
+        apply(Whole(), ["part.size=2"])
+    with pytest.raises(PolysenseError, match=r"shares\.a must be a number"):
+        apply(Whole(), ["shares.a=much"])

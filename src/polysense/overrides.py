@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -66,9 +67,14 @@ def convert(hint: Any, value: Any, where: str) -> Any:
             return tuple(convert(k, v, f"{where}[{index}]") for index, (k, v) in pairs)
     if origin is dict and isinstance(value, dict):
         return {key: convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if (
+        hint is float
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max  # neither NaN nor infinite
+    ):
         return float(value)
-    if isinstance(hint, type) and type(value) is hint:
+    if hint is not float and isinstance(hint, type) and type(value) is hint:
         return value
     raise PolysenseError(f"{where} must be {readable(hint)}, not {value!r}")
 
@@ -106,7 +112,9 @@ def changed_value(current: Any, hint: Any, keys: list[str], text: str, where: st
         return convert(hint, parse(hint, text, where), where)
     if current is None:  # an optional part that is switched on by setting one of its fields
         kinds = [a for a in typing.get_args(hint) if isinstance(a, type)]
-        current = next((kind() for kind in kinds if dataclasses.is_dataclass(kind)), None)
+        current = next(
+            (from_json(k, {}, where) for k in kinds if dataclasses.is_dataclass(k)), None
+        )
     if dataclasses.is_dataclass(current):
         return replace_at(current, keys, text, where)
     if isinstance(current, tuple) and current and hasattr(current[0], "name"):
@@ -122,7 +130,7 @@ def changed_value(current: Any, hint: Any, keys: list[str], text: str, where: st
             for item in current
         )
     if isinstance(current, dict):
-        inner = typing.get_args(hint)[1]
+        inner = typing.get_args(hint)[1] if typing.get_origin(hint) is dict else Any
         if len(keys) > 1 and keys[0] not in current:
             raise unknown_name(f"key in {where}", keys[0], current)
         below = f"{where}.{keys[0]}"
@@ -136,8 +144,10 @@ def changed_value(current: Any, hint: Any, keys: list[str], text: str, where: st
 def parse(hint: Any, text: str, where: str) -> Any:
     """Read `text` as a value for `hint`: JSON where it is JSON, else a list or plain text."""
     arguments = typing.get_args(hint)
+    if type(None) in arguments and text in ("null", "none", "None"):
+        return None
     if str in (hint, *arguments) and typing.get_origin(hint) not in (tuple, dict):
-        return None if text == "null" and type(None) in arguments else text
+        return text
     if typing.get_origin(hint) is Literal and text in arguments:
         return text
     if typing.get_origin(hint) is tuple and not text.startswith("["):

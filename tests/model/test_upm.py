@@ -52,29 +52,61 @@ def test_outputs_and_gradients_equal_the_sequential_formula(router, read):
     expected = reference(module, features, "audio", module.routers["audio"](source))
     found = module.project(features, "audio")
     assert torch.allclose(found, expected, atol=1e-5)
+    used = [p for n, p in module.named_parameters() if "image" not in n and "_tag" not in n]
     ours, theirs = (
-        torch.autograd.grad(x.square().sum(), [features, module.blocks[0].w2], retain_graph=True)
+        torch.autograd.grad(x.square().sum(), [features, *used], retain_graph=True)
         for x in (found, expected)
     )
+    assert len(used) == 2 * 9 + 1 + 2 * 4 + (0 if router == "constant" else 4)
     for a, b in zip(ours, theirs, strict=True):
-        assert torch.allclose(a, b, atol=1e-4, rtol=1e-4)
+        assert (a - b).abs().max() <= 1e-4 * max(1.0, float(b.abs().max()))
 
 
 def test_routers_weigh_as_named():
     for router in ("sigmoid", "softmax", "constant"):
         assert torch.allclose(build(router=router).routing("image").sum(), torch.tensor(1.0))
-    weights = build(router="sparse").routers["image"](torch.randn(4, 16))
-    assert ((weights > 0).sum(dim=-1) == 1).all()
 
 
-def test_copied_experts_are_equal_and_separate():
+def test_router_formulas():
+    """The weights from the logits, written out; sparse keeps the softmax value of its choice."""
+    x = torch.randn(4, 16)
+    for kind in ("sigmoid", "softmax", "sparse"):
+        router = build(router=kind).routers["image"]
+        hidden = x @ router.fc1.weight.T + router.fc1.bias
+        hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
+        logits = hidden @ router.fc2.weight.T + router.fc2.bias
+        raised = 1 / (1 + (-logits).exp()) if kind == "sigmoid" else logits.exp()
+        expected = raised / raised.sum(dim=-1, keepdim=True)
+        if kind == "sparse":
+            expected = expected * (expected == expected.amax(dim=-1, keepdim=True))
+        found = router(x)
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert torch.autograd.grad(found.square().sum(), router.fc2.weight)[0].abs().sum() > 0
+
+
+def test_a_router_of_features_reports_their_weights():
+    module = build(router_input="features")
+    assert module.routing("image").isnan().all()
+    features = torch.randn(1, 7, 16)
+    pooled = module.input_projection["image"](features).mean(dim=1)
+    assert torch.allclose(module.routing("image", features), module.routers["image"](pooled)[0])
+    other = module.routing("image", features + 3 * torch.randn(1, 7, 16))
+    assert not torch.allclose(other, module.routing("image", features))
     module = build()
+    assert torch.equal(module.routing("image"), module.routing("image", features))
+
+
+def test_copied_experts_equal_their_source():
+    module = build()
+    before = {name: weight.clone() for name, weight in module.named_parameters()}
     module.copy_expert(1)
-    block = module.blocks[0]
-    assert torch.equal(block.wq[0], block.wq[1])
-    with torch.no_grad():
-        block.wq[0].zero_()
-    assert block.wq[1].abs().sum() > 0
+    for name, weight in module.named_parameters():
+        shared = name.startswith("blocks.")
+        expected = before[name][1].expand_as(weight) if shared else before[name]
+        assert torch.equal(weight, expected), name
+    with torch.no_grad():  # three experts again, not three names of one
+        module.blocks[0].wq[0].zero_()
+    assert torch.equal(module.blocks[0].wq[2], before["blocks.0.wq"][1])
 
 
 def test_sizes():

@@ -26,7 +26,8 @@ def release_names(
 ) -> dict[str, list[str]]:
     """Return {our tensor: names of the OneLLM release}, K names where we stack experts.
 
-    `senses` maps our modality names to the release's ("depth" is its "rgbd").
+    `senses` maps our modality names to the release's ("depth" is its "rgbd"). Names that the
+    projection lacks are among the keys too: the caller compares them with its tensors.
     """
     names: dict[str, list[str]] = {}
     for ours, theirs in senses.items():
@@ -67,13 +68,23 @@ def load_onellm_projection(
     senses: Mapping[str, str],
     prefix: str = "llma.",
 ) -> None:
-    """Load the UPM of the OneLLM release; raises PolysenseError naming what is missing or left."""
+    """Load the UPM of the OneLLM release, all of it or nothing.
+
+    Raises PolysenseError that names the tensors which are missing, left, or of another shape, and
+    the parts of `projection` that no tensor would fill (a sense not in `senses`, another router).
+    """
     names = release_names(projection, senses)
+    state = projection.state_dict()
+    if unlike := sorted(set(names) ^ set(state)):
+        raise PolysenseError(
+            f"the projection module is built unlike the release: {unlike[:4]} ({len(unlike)}); "
+            "give it the release's senses and a router that learns"
+        )
     wanted = {name for group in names.values() for name in group}
     given = {
         name.removeprefix(prefix)
         for name in tensors
-        if name.removeprefix(prefix).startswith(RELEASE_PARTS)
+        if name.startswith(prefix) and name.removeprefix(prefix).startswith(RELEASE_PARTS)
     }
     missing, left = sorted(wanted - given), sorted(given - wanted)
     if missing or left:
@@ -81,14 +92,17 @@ def load_onellm_projection(
             f"the checkpoint's projection module does not fit: missing {missing[:4] or 'none'} "
             f"({len(missing)}), not placed {left[:4] or 'none'} ({len(left)})"
         )
-    state = projection.state_dict()
     for ours, group in names.items():
-        parts = [tensors[prefix + name] for name in group]
-        value = torch.stack(parts) if ours.startswith("blocks.") else parts[0]
-        if value.numel() != state[ours].numel():
-            raise PolysenseError(
-                f"{prefix}{group[0]} has shape {list(parts[0].shape)}; the model's {ours} is "
-                f"{list(state[ours].shape)}"
-            )
-        state[ours] = value.reshape(state[ours].shape)
+        shape = state[ours].shape[1:] if ours.startswith("blocks.") else state[ours].shape
+        parts = [placed(tensors[prefix + name], shape, prefix + name, ours) for name in group]
+        state[ours] = torch.stack(parts) if ours.startswith("blocks.") else parts[0]
     projection.load_state_dict(state)
+
+
+def placed(tensor: torch.Tensor, shape: torch.Size, name: str, ours: str) -> torch.Tensor:
+    """Return `tensor` in `shape`, which may differ by sides of length 1 only (tokens, tags)."""
+    if [n for n in tensor.shape if n > 1] != [n for n in shape if n > 1]:
+        raise PolysenseError(
+            f"{name} has shape {list(tensor.shape)}; the model's {ours} needs {list(shape)}"
+        )
+    return tensor.reshape(shape)

@@ -151,21 +151,29 @@ class UniversalProjection(Connector):
     def project(self, features: torch.Tensor, modality: str) -> torch.Tensor:
         """features [N, F, E] -> [N, queries, D], without tags."""
         tokens = self.tokens[modality].expand(len(features), -1, -1)
-        inside = torch.cat([tokens, self.input_projection[modality](features)], dim=1)
+        projected = self.input_projection[modality](features)
+        inside = torch.cat([tokens, projected], dim=1)
         x = inside.expand(self.experts, -1, -1, -1)
         for block in self.blocks[:-1]:
             x = block(x)
         x = self.blocks[-1](x, self.queries)
-        read = inside[:, self.queries :].mean(dim=1, keepdim=True)
-        if self.router_input == "tokens":
-            read = tokens
+        read = tokens if self.router_input == "tokens" else projected.mean(dim=1, keepdim=True)
         weights = self.routers[modality](read)  # [N, queries or 1, K]
         mixed = torch.einsum("knqe,nqk->nqe", x, weights.expand(-1, self.queries, -1))
         return self.output_projection[modality](mixed)
 
-    def routing(self, modality: str) -> torch.Tensor:
-        """Return the mean weight [K] that a modality's queries give each expert."""
-        return self.routers[modality](self.tokens[modality]).mean(dim=0)
+    def routing(self, modality: str, features: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the mean weight [K] that each expert has for `modality`.
+
+        A router that reads features has no weights without some: give features [N, F, E], or get
+        NaN. One that reads the tokens gives the same weights whatever the features are.
+        """
+        router = self.routers[modality]
+        if self.router_input == "tokens":
+            return router(self.tokens[modality]).mean(dim=0)
+        if features is None:
+            return self.tokens[modality].new_full((self.experts,), float("nan"))
+        return router(self.input_projection[modality](features).mean(dim=1)).mean(dim=0)
 
     @torch.no_grad()
     def copy_expert(self, source: int = 0) -> None:
