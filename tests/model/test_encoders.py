@@ -1,5 +1,8 @@
 """Encoders give what the wrapped models give, for every family, and are frozen."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import save_llm
@@ -16,8 +19,8 @@ from transformers import (
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
-from polysense.model.efficientnet import EfficientNetLite
-from polysense.model.encoders import build_encoder, signal_options
+from polysense.model.efficientnet import EfficientNetLite, SameConvolution, load_efficientnet
+from polysense.model.encoders import build_encoder, picture_options, signal_options
 
 SMALL = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -82,6 +85,67 @@ def test_siglip_has_no_class_token_and_says_so(tmp_path):
         encoder_of(tmp_path, class_token=True)(PICTURES, "image")
 
 
+def test_options_of_a_folder_without_preprocessor_are_the_familys(tmp_path):
+    for family, mean, fit in (
+        ("clip", 0.48145466, "crop"), ("siglip", 0.5, "stretch"), ("dinov2", 0.485, "crop")
+    ):  # fmt: skip
+        FAMILIES[family]().save_pretrained(tmp_path / family)
+        found = picture_options(EncoderConfig("transformers", str(tmp_path / family)))
+        assert (found["size"], found["mean"][0], found["fit"]) == (28, mean, fit)
+
+
+@pytest.mark.parametrize(
+    ("values", "size", "fit"),
+    [
+        ({"size": 24}, 24, "crop"),
+        ({"size": {"shortest_edge": 30}, "crop_size": 26}, 26, "crop"),
+        ({"size": {"height": 20, "width": 20}}, 20, "stretch"),
+        ({"size": {"shortest_edge": 30}, "crop_size": 26, "do_center_crop": False}, 30, "crop"),
+    ],
+)
+def test_every_way_to_write_a_size(values, size, fit, tmp_path):
+    FAMILIES["clip"]().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    options = picture_options(EncoderConfig("transformers", str(tmp_path)))
+    assert (options["size"], options["fit"]) == (size, fit)
+
+
+def test_pictures_that_are_not_square_are_refused(tmp_path):
+    FAMILIES["clip"]().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 9, "width": 8}}')
+    with pytest.raises(PolysenseError, match="only squares"):
+        picture_options(EncoderConfig("transformers", str(tmp_path)))
+
+
+def test_a_layer_or_a_size_the_model_lacks(tmp_path):
+    FAMILIES["clip"]().save_pretrained(tmp_path)
+    for layer in (3, -4):
+        with pytest.raises(PolysenseError, match="has 2 layers"):
+            encoder_of(tmp_path, layer=layer)
+    with pytest.raises(PolysenseError, match="size 28, not 42 x 42"):
+        encoder_of(tmp_path)(torch.randn(1, 3, 42, 42), "image")
+
+
+def test_a_frozen_encoder_stays_in_evaluation_mode(tmp_path):
+    FAMILIES["dinov2"]().save_pretrained(tmp_path)
+    encoder = encoder_of(tmp_path)
+    assert not encoder.train().network.training
+    encoder.requires_grad_(True)
+    assert encoder.train().network.training
+
+
+def test_damaged_and_pickled_weights_are_refused(tmp_path):
+    FAMILIES["clip"]().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:300])
+    with pytest.raises(PolysenseError, match="damaged weights"):
+        encoder_of(tmp_path)
+    weights.unlink()
+    torch.save(FAMILIES["clip"]().state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(PolysenseError, match=r"model\.safetensors"):
+        encoder_of(tmp_path)
+
+
 def test_options_follow_the_family_and_the_preprocessor_file(tmp_path):
     FAMILIES["siglip"]().save_pretrained(tmp_path / "siglip")
     config = EncoderConfig("transformers", str(tmp_path / "siglip"))
@@ -120,6 +184,45 @@ def test_efficientnet_from_a_weight_file(tmp_path):
     assert torch.allclose(found[:, 1:], feature_map.flatten(2).transpose(1, 2), atol=1e-4)
 
 
+def test_convolutions_pad_as_tensorflow_does():
+    # One 1 in an even picture, stride 2: TensorFlow pads right and below only (of a 3 x 3 kernel).
+    convolution = SameConvolution(1, 1, 3, 2, bias=False)
+    convolution.weight.data = torch.arange(9.0).view(1, 1, 3, 3)
+    picture = torch.zeros(1, 1, 4, 4)
+    picture[0, 0, 0, 0] = picture[0, 0, 3, 3] = 1
+    found = convolution(picture)[0, 0]
+    assert found.tolist() == [[0, 0], [0, 4]]
+    assert convolution(torch.zeros(1, 1, 5, 7)).shape[-2:] == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("variant", "blocks", "parameters"),
+    [("lite0", 16, 4_652_008), ("lite1", 21, 5_416_680), ("lite2", 21, 6_092_072),
+     ("lite3", 24, 8_197_096), ("lite4", 30, 13_006_568)],
+)  # fmt: skip
+def test_every_variant_has_the_published_size(variant, blocks, parameters):
+    with torch.device("meta"):
+        network = EfficientNetLite(variant)
+    assert len(network._blocks) == blocks
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_weights_with_other_things_inside_are_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    path = tmp_path / "lite0.pth"
+    for content in (Evil(), [1], {"a": torch.ones(1)}):
+        torch.save(content, path)
+        with pytest.raises(PolysenseError, match="cannot be loaded"):
+            load_efficientnet(path)
+    path.write_bytes(b"")
+    with pytest.raises(PolysenseError, match="cannot be loaded"):
+        load_efficientnet(path)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_is_no_encoder_is_refused(tmp_path):
     llm = save_llm(tmp_path / "llm")
     with pytest.raises(PolysenseError, match="not a vision"):
@@ -128,6 +231,10 @@ def test_what_is_no_encoder_is_refused(tmp_path):
         encoder_of(tmp_path / "nothing")
     with pytest.raises(PolysenseError, match="unknown encoder"):
         build_encoder(EncoderConfig("efficentnet", "x"), torch.float32)
+    with pytest.raises(PolysenseError, match="unknown encoder"):
+        picture_options(EncoderConfig("efficentnet", "x"))
+    with pytest.raises(PolysenseError, match="not a vision"):
+        picture_options(EncoderConfig("transformers", str(llm)))
     (tmp_path / "efficientnet-lite2-bad.pth").write_bytes(b"no weights")
     for name, words in (
         ("efficientnet-lite2-bad.pth", "cannot be loaded"),

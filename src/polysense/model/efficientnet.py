@@ -167,7 +167,10 @@ def load_efficientnet(path: str | Path) -> EfficientNetLite:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise PolysenseError(f"encoder weights {path} do not exist: give their file") from error
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PolysenseError(f"encoder weights {path} cannot be loaded: {reason}") from error
+    except UnpicklingError as error:  # torch's advice is to run the code in it: not here
+        reason = "it is damaged, or holds other things than weights"
         raise PolysenseError(f"encoder weights {path} cannot be loaded: {reason}") from error
     return network.requires_grad_(False).eval()
