@@ -20,9 +20,19 @@ class Modality(ABC):
 
     `name` is the sense's name in configurations, messages and manifests. Options are written to
     the checkpoint, so that a signal is read the same way when the model is loaded again.
+
+    pictures     a signal is a picture [3, S, S], or several [frames, 3, S, S] whose features are
+                 averaged: a vision encoder cuts it into patches itself, and takes no tokens of it
+    instruction  what a user says to have a signal captioned (OneLLM's prompts, appendix)
     """
 
     name: ClassVar[str]
+    pictures: ClassVar[bool] = False
+
+    @property
+    def instruction(self) -> str:
+        """The paper's caption prompt, with the sense's name in it."""
+        return f"Provide a one-sentence caption for the provided {self.name.replace('_', ' ')}."
 
     @abstractmethod
     def read(self, source: Any) -> torch.Tensor:
@@ -35,8 +45,8 @@ class Modality(ABC):
 
     @abstractmethod
     def tokenizer(self, width: int) -> nn.Module:
-        """Return the learnable map signal -> tokens [N, F, width], or Identity where the encoder
-        embeds the signal itself."""
+        """Return the learnable map of signals [N, ...] to tokens [N, F, width], without positions
+        or class token, which the encoder's side adds; Identity where `pictures` holds."""
 
     @abstractmethod
     def example(self) -> torch.Tensor:

@@ -42,6 +42,7 @@ class ImageModality(Modality):
     """
 
     name = "image"
+    pictures = True
 
     size: int = 224
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
