@@ -31,7 +31,7 @@ import resvg_py
 side = int(sys.argv[1])
 text = sys.stdin.buffer.read().decode()
 try:
-    png = resvg_py.svg_to_bytes(svg_string=text, width=side, height=side)
+    png = resvg_py.svg_to_bytes(svg_string=text, width=side, height=side, dpi=96)
 except ValueError as error:
     sys.exit(str(error))
 sys.stdout.buffer.write(bytes(png))
