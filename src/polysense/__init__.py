@@ -6,7 +6,7 @@ The flow, and the file for each arrow:
     signal -> tokens     modalities/<sense>.py     tokenizer
     tokens -> features   model/encoders.py
     features -> embeddings  model/connectors.py; upm.py, qformer.py, resampler.py, compression.py
-    embeddings -> LLM    model/splice.py, model/polysense_model.py
+    embeddings -> LLM    model/splice.py, model/polysense_model.py; or model/gated_attention.py
     LLM -> text          model/llm.py
 
 Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkpoints), evaluation/,
