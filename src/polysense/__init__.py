@@ -5,8 +5,8 @@ The flow, and the file for each arrow:
     file -> signal       modalities/<sense>.py     read
     signal -> tokens     modalities/<sense>.py     tokenizer
     tokens -> features   model/encoders.py
-    features -> embeddings  model/connectors.py, model/upm.py
-    embeddings -> LLM    model/splice.py, model/polysense_model.py
+    features -> embeddings  model/connectors.py; upm.py, qformer.py, resampler.py, compression.py
+    embeddings -> LLM    model/splice.py, model/polysense_model.py; or model/gated_attention.py
     LLM -> text          model/llm.py
 
 Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkpoints), evaluation/,

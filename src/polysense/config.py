@@ -68,27 +68,50 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """The connector. `kind` is a name of model/connectors.py's table.
+    """The connector. `kind` is a name of model/connectors.py's table, which reads what it needs.
 
-    `hidden` is the MLP's inner width (None: the LLM's); the other fields are read by the UPM, with
-    the paper's numbers as defaults (../shared/design has them; arXiv 2312.03700, section 3.2).
+    One class for all kinds, so that `kind` alone can be changed: a size left at None is the one its
+    kind has in its paper, and that number stands where the kind is defined.
+
+    shared       one network for all senses (uni-branch) instead of one a sense (multi-branch)
+    hidden       inner width of the MLPs (None: the LLM's)
+    width        inner width of the Q-Former, the resampler and the abstractor
+    layers       blocks; of the abstractor, on either side of its pooling
+    heads        attention heads
+    queries      embeddings a signal is condensed to
+    feedforward  inner width of the feed-forward networks
+    experts, router, router_input   of the UPM (arXiv 2312.03700, section 3.2)
+    frames       learned time embeddings of the Perceiver; more frames interpolate them
+    window       neighbours that "merge" makes one embedding of
+    vocabulary   text ids the Q-Former reads besides the features (None: no text)
     """
 
     kind: str = "mlp"
+    shared: bool = False
     hidden: int | None = None
     dropout: float = 0.0
-    experts: int = 3
-    layers: int = 8
-    heads: int = 16
-    queries: int = 30
+    width: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    queries: int | None = None
     feedforward: int | None = None
+    experts: int = 3
     router: Literal["sigmoid", "softmax", "constant", "sparse"] = "softmax"
     router_input: Literal["tokens", "features"] = "tokens"
+    frames: int = 8
+    window: int = 4
+    vocabulary: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("experts", "layers", "heads", "queries"):
-            require(getattr(self, name) >= 1, f"connector.{name} must be at least 1")
+        for name, value in vars(self).items():
+            if name != "dropout" and type(value) is int:
+                require(value >= 1, f"connector.{name} must be at least 1, not {value}")
         require(0 <= self.dropout < 1, f"connector.dropout must lie in [0, 1), not {self.dropout}")
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Return those of the options `names` that are set, as keyword arguments."""
+        options = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,5 @@ def test_sizes():
     assert module(torch.randn(3, 9, 16), "image").shape == (3, module.embeddings(9), 24)
     with pytest.raises(PolysenseError, match="does not divide"):
         UniversalProjection(ConnectorConfig("upm", heads=3), ["image"], 16, 24, 1.0)
+    with pytest.raises(PolysenseError, match="shared already"):
+        UniversalProjection(ConnectorConfig("upm", heads=4, shared=True), ["image"], 16, 24, 1.0)

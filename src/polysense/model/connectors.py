@@ -1,49 +1,60 @@
 """Connectors: features of the encoder become embeddings in the LLM's space.
 
-The two connectors of LLaVA, and the literal table of all kinds. Linear and MLP have one branch a
-modality; the UPM (upm.py) shares its experts among all.
+The two connectors of LLaVA, the literal table of all kinds, and how branches are shared: one a
+sense, or one for all. The UPM (upm.py) has its own way: shared experts, a projection a sense.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from polysense.config import ConnectorConfig
 from polysense.errors import unknown_name
-from polysense.model.connector import Connector, scaled
+from polysense.model.compression import AveragePool, ConvolutionalAbstractor, NeighbourMerge
+from polysense.model.connector import Connector, Pointwise, scaled
+from polysense.model.qformer import QFormer, QFormerBranch
+from polysense.model.resampler import CrossAttentionResampler, PerceiverResampler
 from polysense.model.upm import UniversalProjection
+
+SHARED = "shared"
 
 
 class BranchConnector(Connector):
-    """One small network a modality, applied to each position: M = F."""
+    """One network a modality, or a single one under the name "shared" (polysense.model.connector's
+    `Branch` is the contract of such a network)."""
 
-    def __init__(self, branches: dict[str, nn.Module]) -> None:
+    def __init__(self, branches: dict[str, nn.Module], shared: bool = False) -> None:
         super().__init__()
+        self.shared = shared
         self.branches = nn.ModuleDict(branches)
 
     def embeddings(self, positions: int) -> int:
-        """Every position gives one embedding."""
-        return positions
+        """What a branch says: they are all of one kind and size."""
+        branch: Any = next(iter(self.branches.values()))
+        return branch.embeddings(positions)
 
-    def forward(self, features: torch.Tensor, modality: str) -> torch.Tensor:
-        """Apply the modality's branch."""
-        return self.branches[modality](features)
+    def forward(
+        self, features: torch.Tensor, modality: str, **options: torch.Tensor
+    ) -> torch.Tensor:
+        """Apply the modality's branch; `options` are the branch's own (the Q-Former's text)."""
+        return self.branches[SHARED if self.shared else modality](features, **options)
 
 
-def linear_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> nn.Module:
+def linear_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> Pointwise:
     """LLaVA (arXiv 2304.08485): one linear layer, behind a norm since encoders differ in scale."""
-    return nn.Sequential(
+    return Pointwise(
         nn.LayerNorm(width), nn.Dropout(config.dropout), scaled(nn.Linear(width, llm_width), scale)
     )
 
 
-def mlp_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> nn.Module:
+def mlp_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> Pointwise:
     """LLaVA-1.5 (arXiv 2310.03744): Linear, GELU, Linear, behind a norm."""
     hidden = config.hidden or llm_width
-    return nn.Sequential(
+    return Pointwise(
         nn.LayerNorm(width),
         nn.Dropout(config.dropout),
         nn.Linear(width, hidden),
@@ -53,16 +64,41 @@ def mlp_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float
     )
 
 
-def branches(
-    branch: Callable[[ConnectorConfig, int, int, float], nn.Module],
-    config: ConnectorConfig,
-    modalities: Sequence[str],
-    width: int,
-    llm_width: int,
-    scale: float,
-) -> Connector:
-    """Build one `branch` a modality."""
-    return BranchConnector({name: branch(config, width, llm_width, scale) for name in modalities})
+def branch_makers(
+    config: ConnectorConfig, width: int, llm_width: int, scale: float
+) -> dict[str, Callable[[], nn.Module]]:
+    """Return {kind: what makes one branch of it}; each ends in a readout at the words' scale."""
+
+    def linear(inner: int) -> Pointwise:
+        return linear_branch(config, inner, llm_width, scale)
+
+    def mlp(inner: int) -> Pointwise:
+        return mlp_branch(config, inner, llm_width, scale)
+
+    def bare(inner: int) -> nn.Module:  # after a Q-Former, whose last step is a norm
+        return scaled(nn.Linear(inner, llm_width), scale)
+
+    def former() -> QFormer:
+        sizes = ("width", "layers", "heads", "queries", "feedforward", "vocabulary", "dropout")
+        return QFormer(width, **config.given(*sizes))
+
+    given = config.given
+    return {
+        "linear": lambda: linear(width),
+        "mlp": lambda: mlp(width),
+        "qformer": lambda: QFormerBranch(width, bare, former()),
+        "perceiver": lambda: PerceiverResampler(
+            width, linear, **given("queries", "layers", "heads", "feedforward", "frames")
+        ),
+        "resampler": lambda: CrossAttentionResampler(
+            width, linear, config.width or llm_width, **given("queries", "heads")
+        ),
+        "abstractor": lambda: ConvolutionalAbstractor(
+            width, mlp, **given("width", "layers", "queries")
+        ),
+        "merge": lambda: NeighbourMerge(width, linear, config.window),
+        "pool": lambda: AveragePool(width, mlp, **given("queries")),
+    }
 
 
 def build_connector(
@@ -72,18 +108,14 @@ def build_connector(
     llm_width: int,
     embedding_scale: float,
 ) -> Connector:
-    """Build the connector `config.kind`; widths are E and D, the scale is a word embedding's."""
-    table: dict[str, Callable[[], Connector]] = {
-        "linear": lambda: branches(
-            linear_branch, config, modalities, encoder_width, llm_width, embedding_scale
-        ),
-        "mlp": lambda: branches(
-            mlp_branch, config, modalities, encoder_width, llm_width, embedding_scale
-        ),
-        "upm": lambda: UniversalProjection(
-            config, modalities, encoder_width, llm_width, embedding_scale
-        ),
-    }
-    if config.kind not in table:
-        raise unknown_name("connector", config.kind, table)
-    return table[config.kind]()
+    """Build the connector `config.kind`; widths are E and D, the scale is a word embedding's.
+
+    Raises PolysenseError where the kind is unknown or its sizes do not go together.
+    """
+    if config.kind == "upm":
+        return UniversalProjection(config, modalities, encoder_width, llm_width, embedding_scale)
+    makers = branch_makers(config, encoder_width, llm_width, embedding_scale)
+    if config.kind not in makers:
+        raise unknown_name("connector", config.kind, [*makers, "upm"])
+    names = [SHARED] if config.shared else modalities
+    return BranchConnector({name: makers[config.kind]() for name in names}, config.shared)

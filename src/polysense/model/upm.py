@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
-from polysense.model.connector import Connector, scaled
+from polysense.model.connector import Connector, divided, scaled
 
 
 def feedforward_width(width: int) -> int:
@@ -110,22 +110,24 @@ class UniversalProjection(Connector):
         scale: float,
     ) -> None:
         super().__init__()
-        if width % config.heads:
+        layers, heads, queries = config.layers or 8, config.heads or 16, config.queries or 30
+        divided(width, heads, "the encoder's width")
+        if config.shared:
             raise PolysenseError(
-                f"connector.heads={config.heads} does not divide the encoder's width {width}"
+                "connector.shared=true does not go with the UPM, whose experts are shared already"
             )
-        self.queries, self.experts = config.queries, config.experts
+        self.queries, self.experts = queries, config.experts
         self.router_input = config.router_input
         hidden = config.feedforward or feedforward_width(width)
         self.blocks = nn.ModuleList(
-            ExpertBlock(config.experts, width, config.heads, hidden) for _ in range(config.layers)
+            ExpertBlock(config.experts, width, heads, hidden) for _ in range(layers)
         )
         self.tokens = nn.ParameterDict()
         self.start_tag, self.end_tag = nn.ParameterDict(), nn.ParameterDict()
         self.input_projection, self.output_projection = nn.ModuleDict(), nn.ModuleDict()
         self.routers = nn.ModuleDict()
         for name in modalities:
-            self.tokens[name] = nn.Parameter(torch.randn(config.queries, width) * 0.02)
+            self.tokens[name] = nn.Parameter(torch.randn(queries, width) * 0.02)
             self.start_tag[name] = nn.Parameter(torch.rand(llm_width) * scale)
             self.end_tag[name] = nn.Parameter(torch.rand(llm_width) * scale)
             self.input_projection[name] = nn.Sequential(
