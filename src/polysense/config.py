@@ -141,10 +141,18 @@ class Stage:
     `chat` names how a sample becomes a sequence (data/chat.py): "plain" puts the signal before the
     text, "template" uses the LLM's own chat template. `objective` is a name of the table in
     training/objectives.py.
+
+    `senses` restricts the stage to records whose signals are all of these senses (empty: all
+    records). With `balance`, each sense is drawn equally often, however many records it has; senses
+    learnt before are replayed by naming them too. `score` measures every sense known by the end of
+    the stage, for the forgetting table.
     """
 
     name: str
     learn: tuple[str, ...]
+    senses: tuple[str, ...] = ()
+    balance: bool = True
+    score: bool = False
     task: str = "caption"
     objective: str = "next_token"
     chat: Literal["plain", "template"] = "plain"

@@ -66,6 +66,11 @@ class Sample:
             part for message in self.messages for part in message.parts if isinstance(part, Media)
         ]
 
+    @property
+    def senses(self) -> str:
+        """The senses of its signals, as "audio+video"; "" for plain text."""
+        return "+".join(sorted({media.modality for media in self.media}))
+
 
 class Batch(dict[str, Any]):
     """Model inputs, as keyword arguments of `PolysenseModel.forward` and `generate`.

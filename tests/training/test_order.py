@@ -1,11 +1,13 @@
 """The order of data and the learning rate are functions of the step alone."""
 
 from polysense.config import Stage
-from polysense.training.order import Order, learning_rate
+from polysense.training.order import Order, grouped, learning_rate
+
+TEN = (tuple(range(10)),)
 
 
 def test_every_epoch_takes_every_sample_once_in_another_order():
-    order = Order(10, 4, seed=3)
+    order = Order(TEN, 4, seed=3)
     picks = [pick for step in range(order.steps(2)) for pick in order.at(step)][:20]
     first, second = picks[:10], picks[10:]
     assert sorted(p.index for p in first) == sorted(p.index for p in second) == list(range(10))
@@ -14,8 +16,22 @@ def test_every_epoch_takes_every_sample_once_in_another_order():
 
 
 def test_a_step_asked_for_alone_is_the_same():
-    assert Order(10, 4, 3).at(7) == [Order(10, 4, 3).at(step) for step in range(8)][7]
-    assert Order(10, 4, 3).at(0) != Order(10, 4, 4).at(0)
+    whole = Order(TEN, 4, 3)
+    assert Order(TEN, 4, 3).at(7) == [whole.at(step) for step in range(8)][7]
+    assert Order(TEN, 4, 3).at(0) != Order(TEN, 4, 4).at(0)
+
+
+def test_groups_take_turns_however_many_samples_they_have():
+    senses = ["image"] * 20 + ["audio"] * 3
+    groups = grouped(senses)
+    assert groups == ((20, 21, 22), tuple(range(20)))
+    order = Order(groups, 6, seed=1)
+    picks = [pick for step in range(10) for pick in order.at(step)]
+    drawn = [pick.index for pick in picks if senses[pick.index] == "audio"]
+    assert len(drawn) == 30
+    assert {index: drawn.count(index) for index in groups[0]} == dict.fromkeys(groups[0], 10)
+    assert max(pick.epoch for pick in picks if senses[pick.index] == "audio") == 9
+    assert Order(groups, 6, seed=1).at(9) == picks[-6:]
 
 
 def test_learning_rate_warms_up_and_falls_to_the_minimum():

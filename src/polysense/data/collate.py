@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import torch
@@ -23,18 +23,27 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"
 
 def collate(
     items: Sequence[Encoded],
-    signals: Sequence[dict[str, list[torch.Tensor]]],
+    media: Sequence[dict[str, list[torch.Tensor]]],
     pad_id: int,
-    kind: Literal["signals", "features"],
+    features: Container[str] = (),
     side: Literal["left", "right"] = "right",
 ) -> Batch:
-    """Make a Batch of encoded samples and, per sample, {modality: its signals or features}."""
+    """Make a Batch of encoded samples and, per sample, {modality: its signals}.
+
+    Of the modalities in `features` they are not signals but features already.
+    """
     ids = pad([item.ids for item in items], pad_id, side)
     mask = pad([[1] * len(item.ids) for item in items], 0, side)
     labels = pad([item.labels for item in items], IGNORED, side)
     merged: dict[str, list[torch.Tensor]] = {}
-    for sample in signals:
+    for sample in media:
         for modality, tensors in sample.items():
             merged.setdefault(modality, []).extend(tensors)
     stacked = {modality: torch.stack(tensors) for modality, tensors in merged.items()}
-    return Batch(input_ids=ids, attention_mask=mask, labels=labels, **{kind: stacked})
+    return Batch(
+        input_ids=ids,
+        attention_mask=mask,
+        labels=labels,
+        signals={name: value for name, value in stacked.items() if name not in features},
+        features={name: value for name, value in stacked.items() if name in features},
+    )

@@ -97,7 +97,7 @@ class PolysenseProcessor:
             else:
                 rows.append(self.chat.encode(conversation, form, f"conversation {index}"))
             signals.append(self.read_signals(conversation))
-        batch = collate(rows, signals, self.pad_id, "signals", "left")
+        batch = collate(rows, signals, self.pad_id, side="left")
         if add_generation_prompt:
             del batch["labels"]
         return batch

@@ -24,7 +24,7 @@ from polysense.data.collate import collate
 from polysense.data.datasets import Record, Split
 from polysense.evaluation.head_noun import same_noun
 from polysense.evaluation.metrics import bleu, cider
-from polysense.evaluation.retrieval import ranks, score_matrix, without_prior
+from polysense.training.likelihood import ranks, score_matrix, without_prior
 from polysense.overrides import from_json
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
@@ -92,16 +92,13 @@ class Evaluator:
 
     def prompt(self, records: Sequence[Record]) -> Batch:
         """Return the padded prompts of some records: their signals and the question."""
-        rows, features = [], []
+        rows, media = [], []
         for record in records:
             asked = Message("user", (*record.media, Text(self.config.question)))
             ids = self.processor.chat.prompt([asked], self.processor.form)
             rows.append(Encoded(ids, [IGNORED] * len(ids)))
-            found: dict[str, list[torch.Tensor]] = {}
-            for media in record.media:
-                found.setdefault(media.modality, []).append(self.cache.view(media, 0))
-            features.append(found)
-        batch = collate(rows, features, self.processor.pad_id, "features", "left")
+            media.append(self.cache.first_views(record.media))
+        batch = collate(rows, media, self.processor.pad_id, self.cache.encoded, "left")
         del batch["labels"]
         return batch.to(self.model.device)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from polysense.data.chat import ChatForm
+from polysense.data.chat import IGNORED, ChatForm, Encoded
 from polysense.data.collate import collate
 from polysense.data.processor import PolysenseProcessor
 from polysense.training.features import FeatureCache
@@ -17,7 +17,8 @@ from polysense.types import Batch, Sample
 class TrainingData:
     """The samples of a stage, encoded once, handed out as batches.
 
-    With a `cache`, batches hold features (the view changes with the epoch); without one, signals.
+    With a `cache`, signals and features come from it (the view changes with the epoch); without
+    one, signals are read from their files.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class TrainingData:
         cache: FeatureCache | None,
     ) -> None:
         self.samples = list(samples)
+        self.form: ChatForm = form
         self.processor = processor
         self.cache = cache
         self.encoded = [
@@ -41,9 +43,21 @@ class TrainingData:
     def batch(self, picks: Sequence[Pick]) -> Batch:
         """Return the batch of some picks, padded on the right."""
         items = [self.encoded[pick.index] for pick in picks]
-        signals = [self._signals(pick) for pick in picks]
-        kind = "signals" if self.cache is None else "features"
-        return collate(items, signals, self.processor.pad_id, kind)
+        media = [self._signals(pick) for pick in picks]
+        return collate(items, media, self.processor.pad_id, self.encoded_senses)
+
+    def prompt(self, index: int) -> Batch:
+        """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""
+        asked = self.samples[index].messages[:-1]
+        ids = self.processor.chat.prompt(asked, self.form)
+        media = self._signals(Pick(index, -index))  # view 0: the signal itself
+        row = Encoded(ids, [IGNORED] * len(ids))
+        return collate([row], [media], self.processor.pad_id, self.encoded_senses)
+
+    @property
+    def encoded_senses(self) -> frozenset[str]:
+        """The senses whose signals come as features."""
+        return self.cache.encoded if self.cache else frozenset()
 
     def _signals(self, pick: Pick) -> dict[str, list[torch.Tensor]]:
         sample = self.samples[pick.index]

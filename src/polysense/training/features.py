@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,10 +26,17 @@ SHARD = 256
 
 
 class FeatureCache:
-    """Features of media, by memory map. `fill` first, then `views`."""
+    """Features of media, by memory map. `fill` first, then `views`.
 
-    def __init__(self, folder: Path, model: PolysenseModel, views: int) -> None:
+    Of senses in `live`, whose tokenizer learns, the signals themselves are kept in place of
+    features: decoding, resampling and sampling of points are done once for them too.
+    """
+
+    def __init__(
+        self, folder: Path, model: PolysenseModel, views: int, live: Container[str] = ()
+    ) -> None:
         self.folder = folder
+        self.encoded = frozenset(name for name in model.modalities if name not in live)
         self.model = model
         self.count = views
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +61,8 @@ class FeatureCache:
         if media not in self._keys:
             digest = hashlib.sha256(Path(media.source).read_bytes())
             options = vars(self.model.modalities[media.modality])
-            settings = [self._fingerprint, media.modality, options, self.count]
+            made_by = self._fingerprint if media.modality in self.encoded else "signal"
+            settings = [made_by, media.modality, options, self.count]
             digest.update(json.dumps(settings, sort_keys=True).encode())
             self._keys[media] = digest.hexdigest()[:32]
         return self._keys[media]
@@ -88,6 +96,8 @@ class FeatureCache:
         for number in range(1, self.count):
             seed = int(hashlib.sha256(f"{self.key(media)} {number}".encode()).hexdigest()[:15], 16)
             views.append(sense.augment(signal, torch.Generator().manual_seed(seed)))
+        if media.modality not in self.encoded:
+            return torch.stack(views)
         stacked = torch.stack(views).to(self.model.device)
         return self.model.extract(media.modality, stacked).to(torch.float16).cpu()
 
@@ -100,13 +110,20 @@ class FeatureCache:
         self._index(path)
 
     def views(self, media: Media) -> torch.Tensor:
-        """Return the features [views, F, E] of a filled signal, in fp32."""
+        """Return the features [views, F, E] (or signals) of a filled signal, in fp32."""
         key = self.key(media)
         return self._open[self._shards[key]].get_tensor(key).float()
 
     def view(self, media: Media, number: int) -> torch.Tensor:
-        """Return the features [F, E] of one view."""
+        """Return the features [F, E], or the signal, of one view."""
         return self.views(media)[number % self.count]
+
+    def first_views(self, media: Iterable[Media]) -> dict[str, list[torch.Tensor]]:
+        """Return {modality: its signals or features}, not augmented, in the order given."""
+        found: dict[str, list[torch.Tensor]] = {}
+        for item in media:
+            found.setdefault(item.modality, []).append(self.view(item, 0))
+        return found
 
 
 def media_of(samples: Iterable) -> list[Media]:

@@ -26,7 +26,7 @@ from polysense.training.checkpoint import load_newest, save_checkpoint
 from polysense.training.dataset import TrainingData
 from polysense.training.journal import Journal
 from polysense.training.objectives import objective_named
-from polysense.training.order import Order, Pick, learning_rate
+from polysense.training.order import Order, Pick, grouped, learning_rate
 from polysense.training.probe import held_out_losses
 
 
@@ -45,7 +45,9 @@ class StageRun:
     @property
     def order(self) -> Order:
         """The order of samples."""
-        return Order(len(self.data), self.stage.batch_size, self.seed)
+        senses = [sample.senses for sample in self.data.samples]
+        groups = grouped(senses) if self.stage.balance else (tuple(range(len(senses))),)
+        return Order(groups, self.stage.batch_size, self.seed)
 
     @property
     def steps(self) -> int:

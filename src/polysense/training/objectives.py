@@ -31,7 +31,7 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`:
     a warm start that puts embeddings where the LLM's words are. In nats: (sum, labels).
     """
-    sources = batch.get("features") or {
+    sources = dict(batch["features"]) | {
         name: model.extract(name, signals) for name, signals in batch["signals"].items()
     }
     vectors = model.word_vectors

@@ -3,12 +3,17 @@
 Nothing about the order is stored in a checkpoint, because nothing needs to be: step 731 of a stage
 takes the same samples, the same views and the same random numbers in every run with that seed, on
 any number of processes, whether or not it was interrupted before.
+
+Samples come in groups (one a sense, or one for all), and groups take turns: each is equally likely
+however many samples it has. That is OneLLM's balanced sampling, and the replay of senses learnt
+before (arXiv 2312.03700, section 3.3).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -25,33 +30,46 @@ class Pick:
 
 @dataclass(frozen=True)
 class Order:
-    """Shuffled epochs over `size` samples, cut into steps of `batch` samples."""
+    """Shuffled epochs over each group's indices, dealt in turn into steps of `batch` samples."""
 
-    size: int
+    groups: tuple[tuple[int, ...], ...]
     batch: int
     seed: int
+    _shuffled: dict[int, tuple[int, list[int]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def steps(self, epochs: float) -> int:
-        """Return how many steps `epochs` passes take; a started batch is filled from the next."""
-        return max(1, math.ceil(self.size * epochs / self.batch))
+        """Return how many steps have as many samples as `epochs` passes over all groups."""
+        size = sum(len(group) for group in self.groups)
+        return max(1, math.ceil(size * epochs / self.batch))
 
     def at(self, step: int) -> list[Pick]:
         """Return the samples of a step, counted from 0."""
         first = step * self.batch
         picks = []
         for position in range(first, first + self.batch):
-            epoch, place = divmod(position, self.size)
-            picks.append(Pick(self._epoch(epoch)[place], epoch))
+            turn, group = divmod(position, len(self.groups))
+            epoch, place = divmod(turn, len(self.groups[group]))
+            picks.append(Pick(self._epoch(group, epoch)[place], epoch))
         return picks
 
-    def _epoch(self, epoch: int) -> list[int]:
-        # The cache is a plain dict on the instance: an epoch's permutation is used for many steps.
-        cache = self.__dict__.setdefault("_permutations", {})
-        if epoch not in cache:
-            cache.clear()
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            cache[epoch] = torch.randperm(self.size, generator=generator).tolist()
-        return cache[epoch]
+    def _epoch(self, group: int, epoch: int) -> list[int]:
+        # Kept: an epoch's permutation serves many steps.
+        if self._shuffled.get(group, (-1,))[0] != epoch:
+            seed = (self.seed * 1_000_003 + epoch) * 8191 + group
+            indices = self.groups[group]
+            order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
+            self._shuffled[group] = epoch, [indices[place] for place in order.tolist()]
+        return self._shuffled[group][1]
+
+
+def grouped(labels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Return the indices of each distinct label, labels in alphabetical order."""
+    return tuple(
+        tuple(index for index, label in enumerate(labels) if label == chosen)
+        for chosen in sorted(set(labels))
+    )
 
 
 def learning_rate(stage: Stage, step: int, steps: int) -> float:

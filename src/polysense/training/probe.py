@@ -39,11 +39,10 @@ def held_out_losses(
     for start in starts:
         picks = [Pick(i, -i) for i in range(start, min(start + size, len(data)))]
         batch = data.batch(picks).to(model.device)
-        kind = "features" if "features" in batch else "signals"
-        shuffled = {name: value.roll(1, dims=0) for name, value in batch[kind].items()}
         with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
             total, count = objective(model, batch)
-            batch[kind] = shuffled
+            for kind in ("signals", "features"):
+                batch[kind] = {name: value.roll(1, dims=0) for name, value in batch[kind].items()}
             blind, _ = objective(model, batch)
         sums["true"] += float(total)
         sums["blind"] += float(blind)

@@ -31,6 +31,7 @@ from polysense.training.stages import (
     check_bad,
     check_stages,
     encoder_learns,
+    learning_senses,
     fill_cache,
     finished,
     print_learning_table,
@@ -112,7 +113,7 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
     cache = None
     if not encoder_learns(model, config):
         place = cache_folder or folder / "features"
-        cache = FeatureCache(place, model, config.data.views)
+        cache = FeatureCache(place, model, config.data.views, learning_senses(model, config))
         everything = split.train + split.held_out
         bad = fill_cache(cache, everything, console)
         check_bad(len(everything), bad, config.data.bad_share, folder, console)

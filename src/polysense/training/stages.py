@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -20,13 +21,20 @@ from polysense.config import RunConfig, Stage
 from polysense.data.datasets import Record, Split
 from polysense.data.processor import PolysenseProcessor
 from polysense.data.tasks import samples_for
-from polysense.errors import PolysenseError
+from polysense.errors import PolysenseError, unknown_name
 from polysense.model.llm import compute_dtype
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import named, select
 from polysense.overrides import to_json
 from polysense.training.dataset import TrainingData
 from polysense.training.features import FeatureCache, media_of
+from polysense.training.forgetting import (
+    SenseScore,
+    forgetting_table,
+    note_scores,
+    read_scores,
+    score_sense,
+)
 from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
 from polysense.types import Media
@@ -47,6 +55,9 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     for stage in config.stages:
         select(model, stage.learn)
         samples_for(stage.task, [])
+        for sense in stage.senses:
+            if sense not in model.modalities:
+                raise unknown_name(f"sense in stages.{stage.name}.senses", sense, model.modalities)
 
 
 def learning_table(model: PolysenseModel, config: RunConfig) -> list[tuple[str, int, str, str]]:
@@ -109,7 +120,8 @@ def train_stages(
     trainee: Trainee, config: RunConfig, folder: Path, accelerator: Accelerator
 ) -> None:
     """Train every stage of `config` in order, each from its newest checkpoint."""
-    model = trainee.model
+    model, known = trainee.model, set()
+    console = Console(file=sys.stderr)
     digest = hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()[:16]
     for stage in config.stages:
         run = StageRun(
@@ -122,22 +134,56 @@ def train_stages(
             notes={"config": digest},
         )
         train_stage(model, run, accelerator)
+        known |= {sample.senses for sample in run.data.samples}
+        if stage.score and accelerator.is_main_process and stage.name not in read_scores(folder):
+            note_scores(folder, stage.name, known_scores(trainee, stage, known))
+            console.print(forgetting_table(read_scores(folder)))
         model.config.learnt = sorted({*model.config.learnt, *stage.learn})
     model.requires_grad_(False).eval()
 
 
 def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> TrainingData:
-    """Return the batches of a stage's task over `records`."""
+    """Return the batches of a stage's task over those of `records` that are of its senses."""
+    if stage.senses:
+        records = [r for r in records if all(m.modality in stage.senses for m in r.media)]
     samples = samples_for(stage.task, records)
+    if not samples:
+        raise PolysenseError(
+            f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
+        )
     return TrainingData(samples, trainee.processor, stage.chat, trainee.cache)
 
 
-def encoder_learns(model: PolysenseModel, config: RunConfig) -> bool:
-    """Whether some stage moves what lies before the connector: then features cannot be cached."""
-    before = [
-        name for name, _ in model.named_parameters() if name.startswith(("encoder.", "tokenizers."))
+def known_scores(trainee: Trainee, stage: Stage, known: set[str]) -> list[SenseScore]:
+    """Score every sense (or combination of senses) known so far, asked as in `stage`."""
+    everything = replace(stage, senses=())
+    data = training_data(trainee, everything, trainee.split.held_out)
+    found = [
+        score_sense(trainee.model, trainee.processor, data, sense)
+        for sense in sorted(known)
+        if sense
     ]
-    return any(named(name, stage.learn) for stage in config.stages for name in before)
+    return [score for score in found if score]
+
+
+def encoder_learns(model: PolysenseModel, config: RunConfig) -> bool:
+    """Whether some stage moves the encoder: then nothing before the connector can be cached."""
+    return any(
+        named(f"encoder.{name}", stage.learn)
+        for stage in config.stages
+        for name, _ in model.encoder.named_parameters()
+    )
+
+
+def learning_senses(model: PolysenseModel, config: RunConfig) -> set[str]:
+    """Return the senses whose tokenizer learns in some stage: of them, signals are cached."""
+    return {
+        modality
+        for modality, tokenizer in model.tokenizers.items()
+        for name, _ in tokenizer.named_parameters()
+        for stage in config.stages
+        if named(f"tokenizers.{modality}.{name}", stage.learn)
+    }
 
 
 def finished(folder: Path) -> bool:

@@ -5,7 +5,7 @@ import torch
 from tiny import save_llm
 from transformers import AutoModelForCausalLM
 
-from polysense.evaluation.retrieval import likelihoods, ranks, without_prior
+from polysense.training.likelihood import likelihoods, ranks, without_prior
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
-"""Caption retrieval: at which rank, by the model's likelihood, stands the true caption?
+"""How likely a model finds each of some captions, given a signal: the ground of every ranking.
 
-For each held-out picture every distinct held-out caption is scored by log p(caption | picture). The
-prompt is run once per picture and its cache shared by all captions.
+Captions are scored by log p(caption | prompt with signal). The prompt is run once per signal and
+its cache shared by all captions.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -54,8 +55,6 @@ def likelihoods(
 
 def repeat_cache(llm: torch.nn.Module, prompt: torch.Tensor, cache, rows: int):
     """Return a copy of a one-row cache with `rows` rows; the original stays as it is."""
-    import copy
-
     repeated = copy.deepcopy(cache)
     repeated.batch_repeat_interleave(rows)
     return repeated
