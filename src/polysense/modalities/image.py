@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.modalities import svg
 from polysense.modalities.base import Modality
+from polysense.modalities.sources import open_source, source_name
 
 FORMATS = "PNG JPEG MPO WEBP AVIF GIF BMP DIB TIFF JPEG2000 ICO PPM TGA QOI PCX".split()
 
@@ -70,15 +70,12 @@ class ImageModality(Modality):
         Of an animation, the first frame. Raises PolysenseError, in one line that names the file,
         where the source is missing, damaged, of no known format or over a limit.
         """
-        is_path = isinstance(source, str | Path)
-        name = f"picture {str(source)!r}" if is_path else "the picture in memory"
+        name = source_name("picture", source)
         with one_line_errors(name):
             picture = self._open(source, name)
             self._check_pixels(picture, name)
             picture = self._square(self._flatten(ImageOps.exif_transpose(picture)))
-        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255.0)
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return ((pixels - mean) / std).permute(2, 0, 1).contiguous()
+        return normalise(np.asarray(picture), self.mean, self.std)
 
     def tokenizer(self, width: int) -> nn.Module:
         """A vision encoder's own patch convolution is the picture's tokenizer (OneLLM: CLIP's)."""
@@ -120,38 +117,17 @@ class ImageModality(Modality):
                     f"{list(source.shape)}"
                 )
             return Image.fromarray(source)
-        if isinstance(source, str | Path):
-            data = self._content(Path(source), name)
-        elif isinstance(source, bytes | bytearray):
-            data = bytes(source)
-        else:
+        if not isinstance(source, str | Path | bytes | bytearray):
             raise PolysenseError(
                 "a picture must be a path, bytes, PIL picture or array, not "
                 f"{type(source).__name__}"
             )
-        self._check_bytes(len(data), name)
+        with open_source(source, name, "image.max_bytes", self.max_bytes) as file:
+            data = file.read()
         if svg.is_drawing(data):
             data = svg.draw(data, 2 * self.size, name)  # twice the size: its lines stay smooth
         Image.init()
         return Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
-
-    def _content(self, path: Path, name: str) -> bytes:
-        """Return a file's bytes; pipes and devices, which may never end, are refused."""
-        path = path.expanduser()
-        state = path.stat()
-        if stat.S_ISREG(state.st_mode):
-            self._check_bytes(state.st_size, name)
-            return path.read_bytes()
-        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
-        raise PolysenseError(f"{name} is a {kind}: name a picture file")
-
-    def _check_bytes(self, size: int, name: str) -> None:
-        if size == 0:
-            raise PolysenseError(f"{name} is empty (0 bytes)")
-        if size > self.max_bytes:
-            raise PolysenseError(
-                f"{name} has {size:,} bytes; the limit is image.max_bytes={self.max_bytes:,}"
-            )
 
     def _check_pixels(self, picture: Image.Image, name: str) -> None:
         width, height = picture.size
@@ -199,6 +175,12 @@ class ImageModality(Modality):
         left, top = (width - size) // 2, (height - size) // 2
         resized = picture.resize((width, height), Image.Resampling.BICUBIC)
         return resized.crop((left, top, left + size, top + size))
+
+
+def normalise(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """Turn 8-bit pixels [..., height, width, 3] into a float32 signal [..., 3, height, width]."""
+    shares = torch.from_numpy(pixels.astype(np.float32) / 255.0)
+    return ((shares - torch.tensor(mean)) / torch.tensor(std)).movedim(-1, -3).contiguous()
 
 
 @contextmanager

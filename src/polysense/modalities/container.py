@@ -1,0 +1,92 @@
+"""Containers (MP4, WebM, GIF, ...) opened through FFmpeg's libraries, with limits.
+
+FFmpeg reads some 300 formats; among them are playlists that name other files or addresses, and
+devices. Only the formats below are read, from one open file and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition, Stream
+
+from polysense.errors import PolysenseError
+
+# FFmpeg's names of demuxers; an MP4's is mov.
+FORMATS = (
+    "mov matroska gif apng avi mpegts mpeg flv ogg asf "
+    "wav w64 mp3 aac flac aiff caf amr ac3 eac3 au"
+).split()
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Turn what opening and decoding may raise into one line that names the source."""
+    try:
+        yield
+    except PolysenseError:
+        raise
+    except (FileNotFoundError, PermissionError) as error:
+        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    except (FFmpegError, OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise PolysenseError(f"{name} is damaged or cut short: {' '.join(reason.split())}") from (
+            error
+        )
+
+
+@contextmanager
+def open_container(
+    file: BinaryIO, name: str, max_pixels: int | None = None
+) -> Iterator[InputContainer]:
+    """Read a container's headers; decoders refuse frames of more than `max_pixels`.
+
+    Raises PolysenseError where the content is none of FORMATS, whatever the file's name says.
+    """
+    # FFmpeg decodes a first frame to learn about streams, so the limit must stand from the start.
+    options = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+    try:
+        container = av.open(
+            file,
+            "r",
+            options=options,
+            container_options={"format_whitelist": ",".join(FORMATS)},
+            metadata_errors="replace",
+        )
+    except FFmpegError as error:
+        raise PolysenseError(
+            f"{name} cannot be read: its content is damaged, cut short or no known format, "
+            "whatever its name says"
+        ) from error
+    with container:
+        yield container
+
+
+def first_stream(container: InputContainer, kind: str, name: str) -> Stream:
+    """Return the first stream of `kind` ("video" or "audio"); a cover picture is no video."""
+    for stream in container.streams:
+        cover = bool(stream.disposition & Disposition.attached_pic)
+        if stream.type == kind and not cover and stream.codec_context is not None:
+            return stream
+    held = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    raise PolysenseError(f"{name} has no {kind} to decode; it holds {', '.join(held)}")
+
+
+def duration(container: InputContainer, stream: Stream) -> float | None:
+    """Return the seconds that the headers promise, of the stream or else of the whole; or None."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def check_duration(seconds: float, name: str, limit: str, max_seconds: float) -> None:
+    """Refuse what lasts too long; `limit` is the option's name, as in "video.max_seconds"."""
+    if seconds > max_seconds:
+        raise PolysenseError(
+            f"{name} lasts {seconds:,.0f} s; the limit is {limit}={max_seconds:,g}"
+        )

@@ -1,0 +1,53 @@
+"""Where a signal comes from: a file or bytes in memory, measured before anything reads them.
+
+Pipes and devices, which may never end, are refused; so are empty files and those over the limit.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from polysense.errors import PolysenseError
+
+
+def source_name(kind: str, source: Any) -> str:
+    """How errors call a source: "video 'a.mp4'", or "the video in memory"."""
+    if isinstance(source, str | Path):
+        return f"{kind} {str(source)!r}"
+    return f"the {kind} in memory"
+
+
+def check_bytes(size: int, name: str, limit: str, max_bytes: int) -> None:
+    """Refuse nothing at all and too much; `limit` is the option's name, as in "image.max_bytes"."""
+    if size == 0:
+        raise PolysenseError(f"{name} is empty (0 bytes)")
+    if size > max_bytes:
+        raise PolysenseError(f"{name} has {size:,} bytes; the limit is {limit}={max_bytes:,}")
+
+
+@contextmanager
+def open_source(
+    source: str | Path | bytes | bytearray, name: str, limit: str, max_bytes: int
+) -> Iterator[BinaryIO]:
+    """Open a path or bytes for reading once its size is known to be within the limit.
+
+    Raises PolysenseError for what is empty, too large or no regular file, and OSError or
+    ValueError where there is no such file; `name` is what `source_name` returned.
+    """
+    if isinstance(source, bytes | bytearray):
+        check_bytes(len(source), name, limit, max_bytes)
+        yield io.BytesIO(source)
+        return
+    path = Path(source).expanduser()
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
+        raise PolysenseError(f"{name} is a {kind}: name a file")
+    check_bytes(state.st_size, name, limit, max_bytes)
+    with path.open("rb") as file:
+        yield file

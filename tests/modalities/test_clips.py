@@ -1,0 +1,95 @@
+"""The right moments, and the frame shown at each, in every kind of file."""
+
+import pytest
+from modalities.films import write_video
+
+from polysense.errors import PolysenseError
+from polysense.modalities.clips import FrameReader, clip_moments, length_of
+from polysense.modalities.container import first_stream, one_line_errors, open_container
+
+LEVELS = list(range(20, 220, 5))  # 40 frames, 4 s at 10 a second
+
+
+def levels_at(path, moments):
+    """The grey level of the frame shown at each moment, and how many frames were decoded."""
+    with one_line_errors(path.name), open_container(path.open("rb"), path.name) as container:
+        stream = first_stream(container, "video", path.name)
+        reader = FrameReader(container, stream, length_of(container, stream))
+        decoded = []
+        begin = reader.container.decode
+
+        class Counting:
+            def __getattr__(self, name):
+                return getattr(container, name)
+
+            def decode(self, stream):
+                for frame in begin(stream):
+                    decoded.append(frame)
+                    yield frame
+
+        reader.container = Counting()
+        reader._begin()
+        frames = reader.at(moments, path.name)
+        return [int(frame.to_ndarray(format="gray").mean()) for frame in frames], len(decoded)
+
+
+def test_clips_are_spread_from_the_start_to_the_end():
+    assert clip_moments(9, 5, 0) == [0, 2, 4, 6, 8]
+    assert clip_moments(9, 5, 0.5) == [0.5, 2.5, 4.5, 6.5, 8.5]
+    assert clip_moments(9, 1, 0.5) == [4.5]
+    assert clip_moments(0.5, 5, 0.5) == pytest.approx([0.05, 0.15, 0.25, 0.35, 0.45])
+    assert clip_moments(0, 3, 0.5) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.webm", "libvpx-vp9"), ("a.ts", "libx264"), ("a.flv", "libx264"),
+     ("a.mkv", "mpeg4"), ("a.avi", "mjpeg"), ("a.mov", "mpeg4")],
+)  # fmt: skip
+def test_the_frame_shown_at_a_moment(tmp_path, name, codec):
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_video(tmp_path / name, LEVELS, codec=codec, pixels=pixels)
+    found, _ = levels_at(path, [0.05, 0.25, 2.05, 3.95, 4.4])
+    expected, _ = levels_at(path, [0.0, 0.29, 2.09, 3.91, 3.91])
+    assert found == expected
+    wanted = [LEVELS[0], LEVELS[2], LEVELS[20], LEVELS[39], LEVELS[39]]
+    assert found == pytest.approx(wanted, abs=6 if codec == "libx264" else 9)
+
+
+def test_variable_frame_rates_go_by_time(tmp_path):
+    times = [0, 100, 200, 3000, 3100]
+    path = write_video(tmp_path / "a.mp4", [20, 60, 100, 140, 180], times=times, rate=1000)
+    found, _ = levels_at(path, [0.15, 1.0, 2.9, 3.05])
+    expected, _ = levels_at(path, [0.1, 0.2, 0.2, 3.0])
+    assert found == expected
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv"])
+def test_a_long_video_is_not_decoded_from_end_to_end(tmp_path, name):
+    levels = [20 + index // 4 for index in range(800)]  # 200 s, a key frame every 5 s
+    path = write_video(tmp_path / name, levels, rate=4, g="20", preset="ultrafast")
+    moments = clip_moments(200, 5, 0.5)
+    found, decoded = levels_at(path, moments)
+    assert found == pytest.approx([levels[int(4 * moment)] for moment in moments], abs=8)
+    assert decoded < 400
+
+
+def test_a_duration_that_no_header_gives(tmp_path):
+    path = write_video(tmp_path / "a.mkv", LEVELS, codec="mpeg4", container_options={"live": "1"})
+    with open_container(path.open("rb"), "a") as container:
+        assert length_of(container, first_stream(container, "video", "a")) == pytest.approx(4, 0.05)
+    assert levels_at(path, [0.05, 2.05])[0] == pytest.approx([LEVELS[0], LEVELS[20]], abs=9)
+
+
+def test_a_video_cut_short_is_refused_and_one_whose_sound_goes_on_is_not(tmp_path):
+    path = write_video(
+        tmp_path / "a.mp4", LEVELS * 5, g="10", container_options={"movflags": "faststart"}
+    )
+    content = path.read_bytes()
+    for share in (0.5, 0.7):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(PolysenseError, match="cut short"):
+            levels_at(path, clip_moments(20, 5, 0.5))
+    sung = write_video(tmp_path / "b.mkv", LEVELS, codec="mpeg4", sound=9)
+    assert levels_at(sung, [8.5])[0] == pytest.approx([LEVELS[-1]], abs=9)

@@ -1,0 +1,41 @@
+"""Files are measured before they are opened; what never ends is not read."""
+
+import os
+
+import pytest
+
+from polysense.errors import PolysenseError
+from polysense.modalities.sources import open_source, source_name
+
+
+def read(source, max_bytes=100):
+    with open_source(source, source_name("sound", source), "audio.max_bytes", max_bytes) as file:
+        return file.read()
+
+
+def test_a_path_a_string_and_bytes_are_the_same(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read(tmp_path / "a") == read(str(tmp_path / "a")) == read(b"abc") == b"abc"
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read("~/a") == b"abc"
+
+
+def test_limits_name_the_source_and_the_option(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(101))
+    with pytest.raises(PolysenseError, match=r"^sound '.*a' has 101 bytes.*audio\.max_bytes=100$"):
+        read(tmp_path / "a")
+    with pytest.raises(PolysenseError, match="the sound in memory is empty"):
+        read(b"")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, words in (("pipe", "device or pipe"), (".", "directory")):
+        with pytest.raises(PolysenseError, match=words):
+            read(tmp_path / name)
+    with pytest.raises(PolysenseError, match="device or pipe"):
+        read("/dev/zero")
