@@ -50,10 +50,12 @@ def read_rows(rows: Rows, data: bytes, reading: Reading) -> Cloud:
     if missing := {"x", "y", "z"} - set(rows.dtype.names or ()):
         raise PolysenseError(f"{reading.name} has no column {min(missing)!r}: points need x, y, z")
     lines = Lines(data, rows.offset) if rows.text else None
-    held = (len(data) - rows.offset) // rows.dtype.itemsize if lines is None else len(lines)
-    if held - rows.skip < rows.count:
+    held = (len(data) - rows.offset) // rows.dtype.itemsize
+    if lines is not None:
+        held = len(lines) - rows.skip
+    if held < rows.count:
         raise PolysenseError(
-            f"{reading.name} is cut short: it announces {rows.count:,} points and holds {held - rows.skip:,}"
+            f"{reading.name} is cut short: it announces {rows.count:,} points and holds {held:,}"
         )
 
     def decode(chosen: np.ndarray) -> Cloud:

@@ -155,7 +155,7 @@ class MapModality(Modality):
         """Open a file's bytes by what they are; of a picture only the header is read here."""
         if is_array_file(data):
             most, option = 4 * self.max_pixels, f"4 x {self.name}.max_pixels"
-            return load_arrays(data, self.arrays, name, most, option)[self.arrays[0]]
+            return next(iter(load_arrays(data, self.arrays, name, most, option).values()))
         if data.startswith(OPENEXR):
             raise PolysenseError(f"{name} is OpenEXR, which is not read: save it as .npy or TIFF")
         Image.init()

@@ -52,8 +52,10 @@ def check_counts(data: bytes, kind: str, reading: Reading) -> None:
     """Compare the vertices that a file announces with the limit, before it is decoded."""
     if kind == "stl" and len(data) >= 84:
         (faces,) = struct.unpack_from("<I", data, 80)
-        if len(data) == 84 + 50 * faces:  # binary; text may have any bytes there
+        if len(data) == 84 + 50 * faces:
             reading.check(3 * faces, "vertices")
+        elif b"facet" not in data:  # nor text, where any bytes may stand at 80
+            raise PolysenseError(f"{reading.name} is cut short: it announces {faces:,} faces")
     elif kind == "off":
         words = data[:4096].split()
         if len(words) > 1 and words[1].isdigit():
