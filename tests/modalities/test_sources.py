@@ -1,11 +1,13 @@
 """Files are measured before they are opened; what never ends is not read."""
 
 import os
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.modalities.sources import open_source, source_name
+from polysense.modalities.sources import one_line_errors, open_source, source_name
 
 
 def read(source, max_bytes=100):
@@ -39,3 +41,14 @@ def test_what_is_no_file_is_refused(tmp_path):
             read(tmp_path / name)
     with pytest.raises(PolysenseError, match="device or pipe"):
         read("/dev/zero")
+
+
+def test_what_parsers_raise_becomes_one_line():
+    for error in (KeyError("a"), IndexError("b"), ValueError("c\nd"), zipfile.BadZipFile("e")):
+        words = "'f' is damaged or cut short: "
+        with pytest.raises(PolysenseError, match=words) as caught, one_line_errors("'f'"):
+            raise error
+        assert "\n" not in str(caught.value)
+    words = "cannot be read: No such file"
+    with pytest.raises(PolysenseError, match=words), one_line_errors("'f'"):
+        Path("/nowhere/at/all").read_bytes()

@@ -62,8 +62,10 @@ class ChatEncoder:
 
     def _plain(self, messages: Sequence[Message], closed: bool = True) -> Encoded:
         tokenizer = self.text_tokenizer
-        empty = tokenizer("")["input_ids"]
-        ids: list[int] = [token for token in empty[:1] if token == tokenizer.bos_token_id]
+        # Also where the tokenizer itself adds none: LLMs park attention on the first position, and
+        # a signal standing there is hardly read.
+        first = tokenizer.bos_token_id
+        ids: list[int] = [] if first is None else [first]
         labels = [IGNORED] * len(ids)
         for message in messages:
             learnt = message.role == "assistant"

@@ -24,10 +24,10 @@ from polysense.data.collate import collate
 from polysense.data.datasets import Record, Split
 from polysense.evaluation.head_noun import same_noun
 from polysense.evaluation.metrics import bleu, cider
-from polysense.training.likelihood import ranks, score_matrix, without_prior
 from polysense.overrides import from_json
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
+from polysense.training.likelihood import ranks, score_matrix, without_prior
 from polysense.types import Batch, Message, Text
 
 FILE = "evaluation.json"

@@ -1,18 +1,30 @@
 """Where a signal comes from: a file or bytes in memory, measured before anything reads them.
 
 Pipes and devices, which may never end, are refused; so are empty files and those over the limit.
+What parsers raise over damaged content becomes one line that names the source.
 """
 
 from __future__ import annotations
 
 import io
 import stat
+import struct
+import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from polysense.errors import PolysenseError
+
+# What the libraries' parsers raise over bytes that are not what they expect.
+DAMAGE = (
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, LookupError, TypeError, NameError,
+    AttributeError, ArithmeticError, AssertionError, MemoryError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def source_name(kind: str, source: Any) -> str:
@@ -51,3 +63,27 @@ def open_source(
     check_bytes(state.st_size, name, limit, max_bytes)
     with path.open("rb") as file:
         yield file
+
+
+def file_bytes(
+    source: str | Path | bytes | bytearray, name: str, limit: str, max_bytes: int
+) -> bytes:
+    """Return the whole content of a path or bytes, within the limit."""
+    with open_source(source, name, limit, max_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Turn what reading may raise into one line that names the source; silence warnings."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parsers, over values that are dropped anyway
+            yield
+    except PolysenseError:
+        raise
+    except (FileNotFoundError, PermissionError) as error:
+        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PolysenseError(f"{name} is damaged or cut short: {reason}") from error

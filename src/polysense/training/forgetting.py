@@ -27,7 +27,7 @@ SIGNALS, CHOICES = 32, 12
 
 @dataclass(frozen=True)
 class SenseScore:
-    """A sense's score and its blind twin, over `signals` held-out signals and `choices` captions."""
+    """A sense's score and its blind twin: held-out signals, and captions to choose from."""
 
     sense: str
     signals: int

@@ -31,9 +31,9 @@ from polysense.training.stages import (
     check_bad,
     check_stages,
     encoder_learns,
-    learning_senses,
     fill_cache,
     finished,
+    learning_senses,
     print_learning_table,
     train_stages,
 )

@@ -1,0 +1,190 @@
+"""Clouds of every kind become the same signal, and this the tokens of its neighbourhoods."""
+
+import io
+
+import numpy as np
+import plyfile
+import pytest
+import torch
+import trimesh
+
+from polysense.errors import PolysenseError
+from polysense.modalities.point import PointModality
+
+SENSE = PointModality(points=256, groups=32, neighbours=8)
+
+
+@pytest.fixture
+def cloud():
+    """A cloud [1000, 6] as float32, far from the origin and larger than the unit sphere."""
+    rng = np.random.default_rng(3)
+    return np.hstack([rng.normal(5, 9, (1000, 3)), rng.random((1000, 3))]).astype(np.float32)
+
+
+def save(cloud, path):
+    """Write a cloud with whatever its suffix asks for."""
+    if path.suffix == ".npy":
+        np.save(path, cloud)
+    elif path.suffix == ".npz":
+        np.savez(path, points=cloud[:, :3], colors=cloud[:, 3:], other=np.zeros(3))
+    elif path.suffix == ".ply":
+        names = ("x", "y", "z", "red", "green", "blue")
+        rows = np.rec.fromarrays(cloud.T, names=",".join(names))
+        plyfile.PlyData([plyfile.PlyElement.describe(np.asarray(rows), "vertex")]).write(str(path))
+    elif path.suffix == ".pcd":
+        header = ("VERSION 0.7\nFIELDS x y z r g b\nSIZE 4 4 4 4 4 4\nTYPE F F F F F F\n"
+                  f"WIDTH {len(cloud)}\nHEIGHT 1\nDATA binary\n")  # fmt: skip
+        path.write_bytes(header.encode() + cloud.tobytes())
+    else:
+        np.savetxt(path, cloud, fmt="%.9g", delimiter="," if path.suffix == ".csv" else " ")
+
+
+SUFFIXES = [".npy", ".npz", ".ply", ".pcd", ".xyz", ".txt", ".csv", ".TXT"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_file_gives_the_signal_of_the_array(suffix, cloud, tmp_path):
+    save(cloud, tmp_path / f"a{suffix}")
+    signal = SENSE.read(tmp_path / f"a{suffix}")
+    assert signal.shape == (256, 6)
+    assert signal.dtype == torch.float32
+    assert torch.allclose(signal, SENSE.read(cloud), atol=1e-5)
+    assert torch.equal(signal, SENSE.read(str(tmp_path / f"a{suffix}")))
+    assert torch.equal(SENSE.read(torch.from_numpy(cloud)), SENSE.read(cloud))
+
+
+def test_centred_scaled_and_thinned(cloud):
+    signal = SENSE.read(cloud)
+    assert signal[:, :3].mean(dim=0).abs().max() < 1e-6
+    assert signal[:, :3].norm(dim=1).max() == pytest.approx(1, abs=1e-6)
+    rows = {tuple(row) for row in cloud[:, 3:].tolist()}
+    assert all(tuple(row) in rows for row in signal[:, 3:].tolist())
+    assert len(torch.unique(signal, dim=0)) == 256
+
+
+def test_few_points_are_repeated_and_colourless_ones_grey():
+    few = np.array([[0, 0, 0], [2, 0, 0], [0, 0, np.nan]])
+    signal = SENSE.read(few)
+    assert torch.equal(signal[::2, :3], torch.tensor([-1.0, 0, 0]).expand(128, 3))
+    assert torch.equal(signal[1::2, :3], torch.tensor([1.0, 0, 0]).expand(128, 3))
+    assert torch.all(signal[:, 3:] == torch.tensor(0.4))
+    same = SENSE.read(np.full((9, 3), 7.0))
+    assert torch.equal(same[:, :3], torch.zeros(256, 3))
+
+
+def test_far_coordinates_keep_their_digits():
+    near = np.random.default_rng(0).random((300, 3))
+    assert torch.allclose(SENSE.read(near + 5e6), SENSE.read(near), atol=1e-6)
+
+
+def test_meshes_are_sampled_on_their_surface(tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    for suffix in (".obj", ".stl", ".off", ".glb", ".ply"):
+        ball.export(tmp_path / f"ball{suffix}")
+        signal = SENSE.read(tmp_path / f"ball{suffix}")
+        assert signal.shape == (256, 6)
+        assert signal[:, :3].norm(dim=1).min() > 0.7  # centred on the mean of what was drawn
+        assert torch.equal(signal, SENSE.read(tmp_path / f"ball{suffix}"))
+
+
+def defined_tokens(module, signals, groups, neighbours, columns):
+    """The definition: gather raw values, convolve, take the maximum."""
+    where = signals[..., columns]
+    rows = []
+    for one, values in zip(where, signals, strict=True):
+        separation, chosen = torch.full((len(one),), torch.inf), [0]
+        while len(chosen) < groups:
+            separation = torch.minimum(separation, ((one - one[chosen[-1]]) ** 2).sum(-1))
+            chosen.append(int(separation.argmax()))
+        table = ((one[chosen][:, None] - one[None]) ** 2).sum(-1)
+        rows.append(values[table.argsort(dim=1)[:, :neighbours]])
+    gathered = torch.stack(rows).permute(0, 3, 2, 1)  # [N, 6, neighbours, groups]
+    return module.convolution(gathered).amax(dim=2).transpose(1, 2)
+
+
+@pytest.mark.parametrize(("columns", "part"), [("xyz", slice(0, 3)), ("rgb", slice(3, 6))])
+def test_tokens_and_gradients_are_those_of_the_definition(columns, part):
+    sense = PointModality(points=200, groups=16, neighbours=5, fps_columns=columns)
+    module = sense.tokenizer(24)
+    assert {name: tuple(p.shape) for name, p in module.named_parameters()} == {
+        "convolution.weight": (24, 6, 1, 1), "convolution.bias": (24,),
+    }  # fmt: skip
+    signals = torch.rand(3, 200, 6, generator=torch.Generator().manual_seed(5))
+    found = module(signals)
+    expected = defined_tokens(module, signals, 16, 5, part)
+    assert found.shape == (3, 16, 24)
+    assert torch.allclose(found, expected, atol=1e-6)
+    weights = torch.rand(3, 16, 24)
+    gradients = [
+        torch.autograd.grad((tokens * weights).sum(), list(module.parameters()))
+        for tokens in (found, expected)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_tokens_of_the_paper_have_its_shape_in_bfloat16():
+    sense = PointModality(groups=512)
+    module = sense.tokenizer(32).bfloat16()
+    signal = sense.example()
+    tokens = module(signal[None].bfloat16())
+    assert signal.shape == (8192, 6)
+    assert signal[:, :3].norm(dim=1).sub(1).abs().max() < 1e-5
+    assert tokens.shape == (1, 512, 32)
+    assert tokens.isfinite().all()
+
+
+@pytest.mark.parametrize("up", ["x", "y", "z"])
+def test_views_turn_about_the_upright_axis(up, cloud):
+    sense = PointModality(points=256, groups=32, neighbours=8, up=up)
+    signal, axis = sense.read(cloud), "xyz".index(up)
+    views = [sense.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(views[0], views[1])
+    assert not torch.allclose(views[0], views[2], atol=0.1)
+    ratio = views[0][:, axis] / signal[:, axis]
+    large = signal[:, axis].abs() > 0.3
+    scale = ratio[large].median()
+    assert 0.8 <= scale <= 1.2
+    assert (ratio[large] - scale).abs().max() < 0.25  # the jitter
+    assert torch.allclose(views[0][:, :3].norm(dim=1), signal[:, :3].norm(dim=1) * scale, atol=0.1)
+    assert torch.equal(views[0][:, 3:], signal[:, 3:])
+
+
+def test_a_picture_of_a_cloud():
+    picture = SENSE.picture(SENSE.example())
+    assert picture.size == (256, 256)
+    assert picture.mode == "RGB"
+
+
+def test_what_is_refused(tmp_path, cloud):
+    save(cloud, tmp_path / "a.npy")
+    (tmp_path / "a.doc").write_bytes(b"1 2 3")
+    (tmp_path / "empty.ply").write_bytes(b"")
+    np.savez(tmp_path / "two.npz", a=cloud, b=cloud)
+    np.savez(tmp_path / "odd.npz", points=cloud[:, :3], colors=cloud[:9, 3:])
+    buffer = io.BytesIO()
+    small = PointModality(points=9, groups=3, neighbours=2, max_points=999, max_bytes=9999)
+    for sense, source, words in (
+        (small, tmp_path / "a.npy", r"24,128 bytes; the limit is point\.max_bytes=9,999"),
+        (small, cloud, r"1,000 points; the limit is point\.max_points=999"),
+        (SENSE, tmp_path / "no.ply", r"'.*no\.ply' cannot be read: No such file"),
+        (SENSE, tmp_path / "a.doc", r"suffix '\.doc'; those read: \.ply"),
+        (SENSE, tmp_path / "empty.ply", "is empty"),
+        (SENSE, tmp_path / "two.npz", "holds the arrays a, b; it needs one called 'points'"),
+        (SENSE, tmp_path / "odd.npz", r"has colours \[9, 3\], not \[1000, 3\]"),
+        (SENSE, tmp_path, "directory"),
+        (SENSE, np.full((5, 3), np.nan), "no point whose coordinates are finite"),
+        (SENSE, np.zeros((0, 3)), "holds no points"),
+        (SENSE, np.zeros((5, 4)), r"not float64 \[1, 4\]"),
+        (SENSE, np.array(3.0), "must be numbers"),
+        (SENSE, buffer, "must be a path or array, not BytesIO"),
+    ):
+        with pytest.raises(PolysenseError, match=words) as caught:
+            sense.read(source)
+        assert "\n" not in str(caught.value)
+
+
+def test_wrong_options_are_refused():
+    for options in ({"fps_columns": "xy"}, {"groups": 9000}, {"neighbours": 0}, {"up": "w"}):
+        with pytest.raises(PolysenseError, match="point"):
+            PointModality(**options)
