@@ -1,4 +1,4 @@
-"""Points of meshes lie evenly on the surface, with its colours; bombs and loose parts do not pass.
+"""Points of meshes lie on the surface, with its colours; bombs and loose parts are refused."""
 
 import base64
 import json

@@ -211,11 +211,11 @@ class PointTokenizer(nn.Module):
         where = signals[..., self.columns]
         centres = gather_points(where, farthest_points(where, self.groups))
         neighbours = nearest(where, centres, self.neighbours)  # [N, groups, neighbours]
-        # A 1x1 convolution does not look at neighbours: run before gathering it is the same, and
+        # A 1x1 convolution is a linear map of each point: run before gathering it is the same, and
         # embedding_bag takes the maximum without storing [N, groups, neighbours, width].
-        mapped = self.convolution(signals.transpose(1, 2).unsqueeze(-1))  # [N, width, P, 1]
-        mapped = mapped.squeeze(-1).transpose(1, 2).flatten(0, 1)  # [N * P, width]
+        weight, bias = self.convolution.weight.flatten(1), self.convolution.bias
+        mapped = functional.linear(signals.flatten(0, 1), weight, bias)  # [N * P, width]
         first = torch.arange(clouds, device=signals.device).view(-1, 1, 1) * points
         bags = (neighbours + first).flatten(0, 1)
-        tokens = functional.embedding_bag(bags, mapped.contiguous(), mode="max")
+        tokens = functional.embedding_bag(bags, mapped, mode="max")
         return tokens.unflatten(0, (clouds, self.groups))
