@@ -1,9 +1,10 @@
 """The frozen-feature cache: what a frozen encoder says of a signal is computed once and kept.
 
-Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, the file's
-bytes and the number of views. Entries lie in safetensors shards that are written whole and renamed,
-so an interrupted filling goes on where it stopped, and stale ones are never met: their keys differ.
-Out: features [views, F, E]; view 0 is the signal itself, the others are augmented.
+Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, tokenizer and
+own code, the file's bytes and the number of views. Entries lie in safetensors shards that are
+written whole and renamed, so an interrupted filling goes on where it stopped, and stale ones are
+never met: their keys differ. Out: features [views, F, E]; view 0 is the signal itself, the others
+are augmented.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polysense.errors import PolysenseError
+from polysense.modalities.sense_files import code_of
+from polysense.model.encoder import weights_hash
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Media
 
@@ -35,6 +38,7 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._fingerprint = model.encoder.fingerprint()
         self._keys: dict[Media, str] = {}
+        self._readings: dict[str, list[str]] = {}
         self._shards: dict[str, Path] = {}
         self._open: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("features-*.safetensors")):
@@ -55,9 +59,19 @@ class FeatureCache:
             digest = hashlib.sha256(Path(media.source).read_bytes())
             options = vars(self.model.modalities[media.modality])
             settings = [self._fingerprint, media.modality, options, self.count]
+            settings += self._reading(media.modality)
             digest.update(json.dumps(settings, sort_keys=True).encode())
             self._keys[media] = digest.hexdigest()[:32]
         return self._keys[media]
+
+    def _reading(self, modality: str) -> list[str]:
+        """Return hashes of what else decides a sense's features: its tokenizer, its own file."""
+        if modality not in self._readings:
+            tokenizer = self.model.tokenizers[modality]
+            weights = weights_hash(tokenizer) if tokenizer.state_dict() else ""
+            found = (weights, code_of(type(self.model.modalities[modality])))
+            self._readings[modality] = [value for value in found if value]
+        return self._readings[modality]
 
     def fill(
         self, media: Sequence[Media], advance: Callable[[int], None] = lambda _: None
