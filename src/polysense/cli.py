@@ -30,6 +30,15 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
     train.add_argument("--data", help="JSONL manifest of your own data")
     train.add_argument(
+        "--sense",
+        action="append",
+        default=[],
+        metavar="NAME|FILE.py[:CLASS]",
+        dest="senses",
+        help="a sense to train in place of the recipe's; one of your own by its file, which is "
+        "run; may be repeated",
+    )
+    train.add_argument(
         "--set",
         action="append",
         default=[],
@@ -58,6 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (ask, evaluate, describe):
         command.add_argument("--llm", help="where the LLM lies now, if it has moved")
         command.add_argument("--encoder", help="where the encoder lies now, if it has moved")
+        command.add_argument(
+            "--sense",
+            action="append",
+            default=[],
+            metavar="FILE.py[:CLASS]",
+            dest="senses",
+            help="where the file of a sense of your own lies now, if it has moved; it is run",
+        )
     return parser
 
 
@@ -68,30 +85,37 @@ def train_command(arguments: argparse.Namespace) -> None:
     from polysense.evaluation.evaluate import FILE, evaluate, read_evaluated
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
+    from polysense.modalities import MODALITIES, modality_class
     from polysense.overrides import apply
     from polysense.recipes import recipe_named
+    from polysense.recipes.senses import with_senses
     from polysense.training.run import train
 
     recipe = recipe_named(arguments.recipe)
+    senses = [modality_class(name).name for name in arguments.senses]
     if arguments.data:
         from polysense.data.datasets import read_manifest
-        from polysense.modalities import MODALITIES
 
-        read_manifest(arguments.data, list(MODALITIES))  # its errors come before any download
+        read_manifest(arguments.data, senses or list(MODALITIES))  # errors before any download
+    elif not set(senses) <= set(MODALITIES):
+        raise PolysenseError(
+            "--sense with a file of your own needs --data, a manifest of its files"
+        )
     own = str(Path(arguments.data).resolve()) if arguments.data else None
-    config = apply(recipe(Path(DATA) / arguments.recipe, own), arguments.settings)
+    config = recipe(Path(DATA) / arguments.recipe, own)
+    if senses:
+        config = with_senses(config, arguments.senses)
+    config = apply(config, arguments.settings)
     folder = Path(arguments.run or f"runs/{arguments.recipe}")
     cache = Path(DATA) / "features"
     trainee = train(config, folder, cache)
     console = Console()
-    if trainee.cache is None:
-        console.print(f"Trained: {folder}")
-        return
     result = read_evaluated(folder / FILE)
     if result is None:
-        result = evaluate(
-            trainee.model, trainee.processor, trainee.cache, trainee.split, config.evaluation
-        )
+        cached, split = trainee.cache, trainee.split
+        if cached is None:  # what lies before the connector has learnt; it is done now
+            cached, split = filled_cache(trainee.model, split, views=1)
+        result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
         result.save(folder)
     report = write_report(folder, result, trainee.model, config)
     print_evaluation(result, console)
@@ -101,14 +125,23 @@ def train_command(arguments: argparse.Namespace) -> None:
     )
 
 
+def filled_cache(model, split, views: int):
+    """Compute a split's features; return the cache, and the split without what cannot be read."""
+    from polysense.training.features import FeatureCache, media_of
+
+    cache = FeatureCache(Path(DATA) / "features", model, views)
+    bad = cache.fill(media_of([*split.train, *split.held_out]))
+    return cache, split.without(bad)
+
+
 def load(arguments: argparse.Namespace):
     """Load the model and processor of a run."""
     from polysense import PolysenseModel, PolysenseProcessor
 
     model = PolysenseModel.from_pretrained(
-        arguments.run, llm=arguments.llm, encoder=arguments.encoder
+        arguments.run, llm=arguments.llm, encoder=arguments.encoder, senses=arguments.senses
     )
-    return model, PolysenseProcessor.from_pretrained(arguments.run)
+    return model, PolysenseProcessor.from_pretrained(arguments.run, senses=arguments.senses)
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
@@ -139,16 +172,12 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     from polysense.evaluation.evaluate import evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
-    from polysense.training.features import FeatureCache, media_of
     from polysense.training.run import read_run, split_of
 
     folder = Path(arguments.run)
     model, processor = load(arguments)
     config = read_run(folder)
-    split = split_of(config)
-    cache = FeatureCache(Path(DATA) / "features", model, config.data.views)
-    bad = cache.fill(media_of([*split.train, *split.held_out]))
-    split = split.without(bad)
+    cache, split = filled_cache(model, split_of(config), config.data.views)
     settings = replace(config.evaluation, limit=arguments.limit)
     result = evaluate(model, processor, cache, split, settings)
     if not arguments.limit:

@@ -49,21 +49,27 @@ class LanguageModelConfig:
 class EncoderConfig:
     """The encoder. `kind` is a name of model/encoders.py's table; `name` its weights' place.
 
+    Kind "none" has no weights: tokens of `width` go straight to the connector.
+
     `grid` pools a picture's feature map to grid x grid positions (None: keep all).
     `layer` picks a hidden layer of a transformers encoder (-1: last, -2: LLaVA's choice).
     """
 
     kind: str
-    name: str
+    name: str = ""
     revision: str | None = None
+    width: int | None = None
     grid: int | None = None
     layer: int = -1
     class_token: bool = False
 
     def __post_init__(self) -> None:
-        require(
-            self.grid is None or self.grid >= 1, f"encoder.grid must be positive, not {self.grid}"
-        )
+        for option, value in (("grid", self.grid), ("width", self.width)):
+            require(value is None or value >= 1, f"encoder.{option} must be positive, not {value}")
+        if self.kind == "none":
+            object.__setattr__(self, "name", "")  # weights that a recipe named are not used
+        else:
+            require(bool(self.name), f"encoder.name is empty: name the weights of {self.kind!r}")
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,8 @@ class ConnectorConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parts of a model. `modalities` maps a sense's name to its options.
+    """The parts of a model. `modalities` maps a sense's name to its options; `sources` has the
+    "file.py:Class" of those that are a user's own.
 
     `system` is the system message of conversations that bring none (None: the template's own).
     """
@@ -127,9 +134,12 @@ class ModelConfig:
     modalities: dict[str, dict[str, Any]]
     precision: Precision = "auto"
     system: str | None = None
+    sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(bool(self.modalities), "model.modalities is empty: name at least one sense")
+        for name in self.sources:
+            require(name in self.modalities, f"model.sources has {name!r}, model.modalities not")
 
 
 @dataclass(frozen=True)

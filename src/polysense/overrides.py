@@ -28,7 +28,9 @@ def from_json(cls: type[Config], data: Any, where: str = "") -> Config:
     """Rebuild a dataclass from JSON values; raises PolysenseError on what does not fit."""
     if not isinstance(data, dict):
         raise PolysenseError(f"{where or cls.__name__} must be an object, not {data!r}")
-    hints = typing.get_type_hints(cls)
+    known = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    hints = {f.name: known[f.name] for f in fields}  # not what belongs to the class
     values = {}
     for name, value in data.items():
         if name not in hints:
@@ -36,7 +38,7 @@ def from_json(cls: type[Config], data: Any, where: str = "") -> Config:
         values[name] = convert(hints[name], value, f"{where}.{name}" if where else name)
     required = {
         f.name
-        for f in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        for f in fields
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     if missing := sorted(required - set(values)):

@@ -17,7 +17,8 @@ from transformers import AutoTokenizer
 from polysense.data.chat import IGNORED, ChatEncoder, ChatForm, Encoded, Placeholder
 from polysense.data.collate import collate
 from polysense.errors import PolysenseError
-from polysense.modalities import Modality, modality_class
+from polysense.modalities import Modality, build_modalities
+from polysense.modalities.sense_files import sense_sources, source_of
 from polysense.model.saving import checkpoint_folder
 from polysense.types import Batch, Media, Message, Part, Text
 
@@ -128,6 +129,11 @@ class PolysenseProcessor:
         values = {
             "processor_class": type(self).__name__,
             "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
+            "sources": {
+                name: source
+                for name, sense in self.modalities.items()
+                if (source := source_of(type(sense)))
+            },
             "embeddings_per_signal": self.embeddings_per_signal,
             "form": self.form,
             "system": self.chat.system,
@@ -137,17 +143,18 @@ class PolysenseProcessor:
         scratch.replace(folder / FILE)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **_: Any) -> Self:
-        """Load a processor from the folder, or hub name, of a checkpoint."""
+    def from_pretrained(cls, name: str | Path, *, senses: Sequence[str] = (), **_: Any) -> Self:
+        """Load a processor from the folder, or hub name, of a checkpoint.
+
+        `senses` says where the files of a user's own senses lie now, if they have moved.
+        """
         folder = checkpoint_folder(name)
         try:
             values = json.loads((folder / FILE).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
-        modalities = {
-            sense: modality_class(sense)(**options)
-            for sense, options in values["modalities"].items()
-        }
+        sources = sense_sources(values.get("sources", {}), senses, name)
+        modalities = build_modalities(values["modalities"], sources)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return cls(
             tokenizer, modalities, values["embeddings_per_signal"], values["form"], values["system"]

@@ -1,13 +1,20 @@
-"""The senses. A new one is a file here and a line in the table below, or a class a user passes."""
+"""The senses. A new one is a file here and a line in the table below, or a file of a user's own."""
 
-from polysense.errors import unknown_name
+from collections.abc import Mapping
+from typing import Any
+
+from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
 from polysense.modalities.depth import DepthModality
+from polysense.modalities.fmri import FmriModality
 from polysense.modalities.image import ImageModality
+from polysense.modalities.imu import ImuModality
 from polysense.modalities.normal import NormalModality
 from polysense.modalities.point import PointModality
+from polysense.modalities.sense_files import names_a_file, sense_from_file
 from polysense.modalities.video import VideoModality
+from polysense.overrides import from_json
 
 MODALITIES: dict[str, type[Modality]] = {
     "image": ImageModality,
@@ -16,14 +23,37 @@ MODALITIES: dict[str, type[Modality]] = {
     "point": PointModality,
     "depth": DepthModality,
     "normal": NormalModality,
+    "imu": ImuModality,
+    "fmri": FmriModality,
 }
 
 
 def modality_class(name: str) -> type[Modality]:
-    """Return the class of the sense called `name`; PolysenseError lists the known ones."""
+    """Return the class of the sense called `name`, or of "file.py:Class", a user's own.
+
+    Raises PolysenseError: of an unknown name it lists the known ones.
+    """
+    if names_a_file(name):
+        sense = sense_from_file(name)
+        if sense.name in MODALITIES:
+            raise PolysenseError(f"{name}: {sense.name!r} is a sense of Polysense: rename yours")
+        return sense
     if name not in MODALITIES:
         raise unknown_name("modality", name, MODALITIES)
     return MODALITIES[name]
 
 
-__all__ = ["MODALITIES", "Modality", "modality_class"]
+def build_modalities(
+    options: Mapping[str, dict[str, Any]], sources: Mapping[str, str]
+) -> dict[str, Modality]:
+    """Build senses from {name: options}; `sources` has the "file.py:Class" of users' own."""
+    senses = {}
+    for name, values in options.items():
+        sense = modality_class(sources.get(name, name))
+        if sense.name != name:
+            raise PolysenseError(f"{sources[name]} is the sense {sense.name!r}, not {name!r}")
+        senses[name] = from_json(sense, values, f"model.modalities.{name}")
+    return senses
+
+
+__all__ = ["MODALITIES", "Modality", "build_modalities", "modality_class"]

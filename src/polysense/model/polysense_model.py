@@ -16,10 +16,11 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import unknown_name
-from polysense.modalities import Modality, modality_class
+from polysense.modalities import Modality, build_modalities
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors import build_connector
-from polysense.model.encoders import Encoder, build_encoder
+from polysense.model.encoder import Encoder
+from polysense.model.encoders import build_encoder
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
 from polysense.model.saving import Checkpointing
 from polysense.model.splice import splice
@@ -45,9 +46,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         super().__init__(config)
         parts = config.parts
         dtype = compute_dtype(parts.precision)
-        self.modalities: dict[str, Modality] = {
-            name: modality_class(name)(**options) for name, options in parts.modalities.items()
-        }
+        self.modalities: dict[str, Modality] = build_modalities(parts.modalities, parts.sources)
         self.llm: Any = load_llm(parts.llm, dtype)
         self.encoder: Encoder = build_encoder(parts.encoder, dtype)
         self.tokenizers = nn.ModuleDict(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from polysense.config import ModelConfig
 from polysense.errors import PolysenseError
+from polysense.modalities.sense_files import sense_sources
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.llm import llm_fingerprint
 from polysense.model.selection import own_names
@@ -38,16 +40,19 @@ class Checkpointing:
         *,
         llm: str | None = None,
         encoder: str | None = None,
+        senses: Sequence[str] = (),
         config: PolysenseConfig | None = None,
         **_: Any,
     ) -> Self:
         """Load a checkpoint from a folder (a run folder is one) or a hub name.
 
-        `llm` and `encoder` say where the frozen weights lie now, if they have moved.
+        `llm` and `encoder` say where the frozen weights lie now, if they have moved; `senses`
+        ("ecg.py", ...) where the files of a user's own senses do.
         """
         folder = checkpoint_folder(name)
         config = config or read_config(folder)
         parts = relocate(config.parts, folder, llm, encoder)
+        parts = replace(parts, sources=sense_sources(parts.sources, senses, name))
         config.model = to_json(parts)
         model = cls(config)  # pyright: ignore[reportCallIssue]
         check_fingerprints(model, config, folder)
@@ -148,6 +153,8 @@ def copy_references(parts: ModelConfig, folder: Path) -> ModelConfig:
     """Copy the frozen weights into `folder`/references and return parts that point there."""
 
     def copy(name: str, revision: str | None, place: str) -> str:
+        if not name:  # no encoder
+            return name
         source = Path(name).expanduser()
         if not source.exists():
             source = Path(snapshot_download(name, revision=revision))

@@ -1,9 +1,10 @@
 """The frozen-feature cache: what a frozen encoder says of a signal is computed once and kept.
 
-Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, the file's
-bytes and the number of views. Entries lie in safetensors shards that are written whole and renamed,
-so an interrupted filling goes on where it stopped, and stale ones are never met: their keys differ.
-Out: features [views, F, E]; view 0 is the signal itself, the others are augmented.
+Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, tokenizer and
+own code, the file's bytes and the number of views. Entries lie in safetensors shards that are
+written whole and renamed, so an interrupted filling goes on where it stopped, and stale ones are
+never met: their keys differ. Out: features [views, F, E]; view 0 is the signal itself, the others
+are augmented.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polysense.errors import PolysenseError
+from polysense.modalities.sense_files import code_of
+from polysense.model.encoder import weights_hash
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Media
 
@@ -42,6 +45,7 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._fingerprint = model.encoder.fingerprint()
         self._keys: dict[Media, str] = {}
+        self._readings: dict[str, list[str]] = {}
         self._shards: dict[str, Path] = {}
         self._open: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("features-*.safetensors")):
@@ -61,11 +65,23 @@ class FeatureCache:
         if media not in self._keys:
             digest = hashlib.sha256(Path(media.source).read_bytes())
             options = vars(self.model.modalities[media.modality])
-            made_by = self._fingerprint if media.modality in self.encoded else "signal"
-            settings = [made_by, media.modality, options, self.count]
+            settings = [*self._reading(media.modality), media.modality, options, self.count]
             digest.update(json.dumps(settings, sort_keys=True).encode())
             self._keys[media] = digest.hexdigest()[:32]
         return self._keys[media]
+
+    def _reading(self, modality: str) -> list[str]:
+        """Return hashes of what decides a sense's entries: encoder, tokenizer, a user's own file.
+
+        Signals of a sense whose tokenizer learns come before the first two.
+        """
+        if modality not in self._readings:
+            code = code_of(type(self.model.modalities[modality]))
+            tokenizer = self.model.tokenizers[modality]
+            weights = weights_hash(tokenizer) if tokenizer.state_dict() else ""
+            made_by = [self._fingerprint, weights] if modality in self.encoded else ["signal"]
+            self._readings[modality] = [value for value in (*made_by, code) if value]
+        return self._readings[modality]
 
     def fill(
         self, media: Sequence[Media], advance: Callable[[int], None] = lambda _: None

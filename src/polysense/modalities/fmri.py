@@ -1,0 +1,221 @@
+"""Brain activity: one response a voxel, as functional magnetic resonance imaging (fMRI) gives.
+
+OneLLM (arXiv 2312.03700) reads a vector of 15,724 voxels (the NSD subject it was trained on) and
+makes 8 tokens of it by one linear map. Files are such vectors, tables of regions, or volumes with
+the mask that picks the voxels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel
+import numpy as np
+import pandas as pd
+import torch
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from PIL import Image
+from torch import nn
+
+from polysense.errors import PolysenseError
+from polysense.modalities import number_files
+from polysense.modalities.base import Modality
+
+MISSING = 0.1  # share of voxels that may be missing and become 0
+VOLUMES = (".nii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class FmriModality(Modality):
+    """Brain activity as [voxels].
+
+    tokens      how many tokens the linear map makes of it
+    normalise   "zscore" takes mean 0 and deviation 1 over the voxels; "none" leaves the numbers
+    mask        NIfTI file of the volumes' space: its non-zero voxels are the signal, in C order
+    volume      which volume of a series is read (from 0); None averages all
+    max_values  limit on the numbers of a file: voxels times volumes
+    """
+
+    name = "fmri"
+
+    voxels: int = 15724
+    tokens: int = 8
+    normalise: Literal["none", "zscore"] = "zscore"
+    mask: str | None = None
+    volume: int | None = None
+    max_bytes: int = 2**30
+    max_values: int = 200_000_000
+
+    def __post_init__(self) -> None:
+        if self.normalise not in ("none", "zscore"):
+            raise PolysenseError(f"fmri.normalise must be none or zscore, not {self.normalise!r}")
+        if self.voxels < 1 or self.tokens < 1:
+            raise PolysenseError("fmri.voxels and fmri.tokens must be at least 1")
+
+    @property
+    def instruction(self) -> str:
+        """OneLLM's prompt."""
+        return "Describe the scene based on fMRI data."
+
+    @property
+    def limits(self) -> number_files.Limits:
+        """The limits on files."""
+        return number_files.Limits(self.name, self.max_bytes, self.max_values)
+
+    def read(self, source: Any) -> torch.Tensor:
+        """Read a vector (npy, npz, array), a volume or series (nii, nii.gz; needs `mask`), or a
+        table of regions (csv, tsv, parquet: one row or column of numbers, or the columns roi and
+        value, which are put in the order of roi), into [voxels].
+
+        Missing voxels (NaN) become 0, after normalising, below a share of 10 %. Raises
+        PolysenseError in one line; another number of voxels than `voxels` names both.
+        """
+        in_file = isinstance(source, str | Path)
+        name = f"fMRI file {str(source)!r}" if in_file else "the fMRI data in memory"
+        if isinstance(source, str | Path):
+            if str(source).lower().endswith(VOLUMES):
+                source = self._masked(source, name)
+            else:
+                source = number_files.read_numbers(source, name, self.limits)
+        with number_files.one_line_errors(name):
+            if isinstance(source, pd.DataFrame):
+                source = regions(source, name)
+            array = source.numpy() if isinstance(source, torch.Tensor) else np.asarray(source)
+            vector = number_files.numeric(array, name, self.limits)
+            if vector.size != max(vector.shape, default=0):
+                raise PolysenseError(f"{name} must be one vector, not {list(vector.shape)}")
+            return self._normalised(vector.reshape(-1).astype(np.float64), name)
+
+    def tokenizer(self, width: int) -> nn.Module:
+        """One linear map of all voxels to all tokens."""
+        return BrainTokenizer(self.voxels, self.tokens, width)
+
+    def example(self) -> torch.Tensor:
+        """A slow wave over the voxels."""
+        return torch.sin(torch.linspace(0, 20, self.voxels))
+
+    def augment(self, signal: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Add noise of a tenth of the signal's deviation, and lose 5 % of the voxels."""
+        noise = 0.1 * signal.std() * torch.randn(signal.shape, generator=generator)
+        kept = torch.rand(signal.shape, generator=generator) >= 0.05
+        return (signal + noise) * kept
+
+    def picture(self, signal: torch.Tensor) -> Image.Image:
+        """Draw the vector, row by row, as a square of 256 x 256: blue below the mean, red above."""
+        import matplotlib
+
+        side = math.ceil(math.sqrt(signal.numel()))
+        values = np.full(side * side, np.nan, dtype=np.float32)
+        values[: signal.numel()] = signal.cpu().numpy()
+        centred = (values - np.nanmean(values)) / max(float(np.nanstd(values)), 1e-12)
+        colours = matplotlib.colormaps["RdBu_r"](
+            (centred / 3 + 1) / 2, bytes=True
+        )  # +- 3 deviations
+        square = Image.fromarray(colours.reshape(side, side, 4)[..., :3].copy())
+        return square.resize((256, 256), Image.Resampling.NEAREST)
+
+    def _masked(self, source: str | Path, name: str) -> np.ndarray:
+        """Read the voxels of a volume that lie in the mask; a series is averaged over time."""
+        image = open_volume(source, name, self.limits)
+        if self.mask is None:
+            raise PolysenseError(f"{name} is a volume: set fmri.mask to the file of its voxels")
+        inside, affine = read_mask(self.mask, Path(self.mask).expanduser(), self.limits)
+        if image.shape[:3] != inside.shape or not np.allclose(image.affine, affine, atol=1e-2):
+            raise PolysenseError(
+                f"{name} of {list(image.shape[:3])} voxels lies in another space than fmri.mask "
+                f"{self.mask!r} of {list(inside.shape)}: resample one to the other"
+            )
+        count = image.shape[3] if len(image.shape) == 4 else 1
+        if self.volume is not None and not 0 <= self.volume < count:
+            raise PolysenseError(
+                f"{name} has {count} volumes, so fmri.volume={self.volume} is none"
+            )
+        with number_files.one_line_errors(name):
+            if len(image.shape) == 4 and self.volume is not None:
+                return np.asarray(image.dataobj[..., self.volume], dtype=np.float32)[inside]
+            data = np.asarray(image.dataobj, dtype=np.float32)
+            return data[inside].mean(axis=1) if data.ndim == 4 else data[inside]
+
+    def _normalised(self, vector: np.ndarray, name: str) -> torch.Tensor:
+        """Check the length, count what is missing, normalise what is there."""
+        if vector.size != self.voxels:
+            raise PolysenseError(
+                f"{name} has {vector.size:,} voxels; fmri.voxels is {self.voxels:,}"
+            )
+        present = np.isfinite(vector)
+        missing = 1 - present.mean()
+        if missing > MISSING:
+            raise PolysenseError(
+                f"{name}: {missing:.0%} of the voxels are missing (NaN); at most {MISSING:.0%} may"
+            )
+        if self.normalise == "zscore":
+            known = vector[present]
+            vector = (vector - known.mean()) / max(float(known.std()), 1e-12)
+        return torch.from_numpy(np.where(present, vector, 0).astype(np.float32))
+
+
+class BrainTokenizer(nn.Module):
+    """[N, voxels] -> tokens [N, tokens, width]: Linear(15724, 8 x 1024) in OneLLM."""
+
+    def __init__(self, voxels: int, tokens: int, width: int) -> None:
+        super().__init__()
+        self.tokens, self.width = tokens, width
+        self.linear = nn.Linear(voxels, tokens * width)
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """The release lays the map's output out channel by channel: [width, tokens]."""
+        return self.linear(signal).unflatten(1, (self.width, self.tokens)).transpose(1, 2)
+
+
+def open_volume(source: str | Path, name: str, limits: number_files.Limits) -> Any:
+    """Open a NIfTI file of 3 or 4 dimensions: only its header is read, and checked."""
+    path = number_files.regular_file(source, name, limits)
+    try:
+        image: Any = nibabel.load(path)
+    except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise PolysenseError(f"{name} is damaged or no NIfTI file: {reason}") from error
+    if len(image.shape) not in (3, 4):
+        raise PolysenseError(f"{name} must have 3 or 4 dimensions, not {list(image.shape)}")
+    limits.check_values(math.prod(image.shape), name)
+    return image
+
+
+def read_mask(mask: str, path: Path, limits: number_files.Limits) -> tuple[np.ndarray, np.ndarray]:
+    """Return a mask [X, Y, Z] and its affine [4, 4]; read once while the file stays as it is."""
+    name = f"fmri.mask {mask!r}"
+    state = number_files.regular_file(path, name, limits).stat()
+    return _read_mask(path, state.st_mtime_ns, name, limits)
+
+
+@lru_cache(maxsize=4)
+def _read_mask(
+    path: Path, _changed: int, name: str, limits: number_files.Limits
+) -> tuple[np.ndarray, np.ndarray]:
+    image = open_volume(path, name, limits)
+    with number_files.one_line_errors(name):
+        inside = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)) != 0
+    if inside.ndim != 3 or not inside.any():
+        raise PolysenseError(f"{name} must be one volume with some voxel that is not 0")
+    return inside, image.affine
+
+
+def regions(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a table's numbers: one row or column, or its column value in the order of roi."""
+    if {"roi", "value"} <= set(table.columns):
+        ordered = table.sort_values("roi")
+        if double := ordered.loc[ordered["roi"].duplicated(), "roi"].tolist():
+            raise PolysenseError(f"{name} has two rows for the roi {double[0]!r}")
+        return np.asarray(pd.to_numeric(ordered["value"]), dtype=np.float64)
+    if 1 not in table.shape:
+        listed = ", ".join(map(str, table.columns[:10]))
+        raise PolysenseError(
+            f"{name} needs one row of numbers, or the columns roi and value; it has "
+            f"{len(table)} rows of {listed}"
+        )
+    return table.apply(pd.to_numeric).to_numpy(np.float64).reshape(-1)

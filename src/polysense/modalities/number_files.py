@@ -1,0 +1,150 @@
+"""Files of numbers: NumPy arrays (npy, npz) and tables (csv, tsv, parquet), read within limits.
+
+Sensors whose signal is a vector or a series of readings share this reader. How large a file is
+comes from its size and header, before anything is decoded; nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow import parquet
+
+from polysense.errors import PolysenseError
+
+SEPARATORS = {".csv": ",;\t", ".tsv": "\t"}
+SUFFIXES = (".npy", ".npz", ".parquet", *SEPARATORS)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a file of `sense` may be: bytes on the disk, and numbers in it."""
+
+    sense: str
+    max_bytes: int
+    max_values: int
+
+    def check_values(self, count: int, name: str) -> None:
+        """Refuse what holds more than max_values numbers."""
+        if count > self.max_values:
+            raise PolysenseError(
+                f"{name} holds {count:,} numbers; the limit is "
+                f"{self.sense}.max_values={self.max_values:,}"
+            )
+
+
+def regular_file(source: str | Path, name: str, limits: Limits) -> Path:
+    """Return the path of a regular, non-empty file within the limit on bytes."""
+    path = Path(source).expanduser()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(state.st_mode):
+        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
+        raise PolysenseError(f"{name} is a {kind}: name a file")
+    if state.st_size == 0:
+        raise PolysenseError(f"{name} is empty (0 bytes)")
+    if state.st_size > limits.max_bytes:
+        raise PolysenseError(
+            f"{name} has {state.st_size:,} bytes; the limit is "
+            f"{limits.sense}.max_bytes={limits.max_bytes:,}"
+        )
+    return path
+
+
+def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | pd.DataFrame:
+    """Read an array (npy, npz) or a table (csv, tsv, parquet), by the file's suffix.
+
+    Of an npz with several arrays, the one called like the sense. A table without a line of names
+    has the columns 0, 1, 2 ... Raises PolysenseError, in one line that begins with `name`.
+    """
+    path = regular_file(source, name, limits)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise PolysenseError(f"{name} is no file of numbers: use {', '.join(SUFFIXES)}")
+    with one_line_errors(name):
+        if suffix == ".npy":
+            # The map shows the shape without reading; it cannot be larger than the file.
+            return numeric(np.load(path, mmap_mode="r", allow_pickle=False), name, limits)
+        if suffix == ".npz":
+            return read_archive(path, name, limits)
+        if suffix == ".parquet":
+            size = parquet.ParquetFile(path).metadata
+            limits.check_values(size.num_rows * size.num_columns, name)
+            groups = range(size.num_row_groups)
+            unpacked = sum(size.row_group(group).total_byte_size for group in groups)
+            limits.check_values(unpacked // 8, name)  # text cells may be of any length
+            return pd.read_parquet(path)
+        return read_text(path, SEPARATORS[suffix])
+
+
+def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
+    """Return `array` if it holds integers or floats, within the limit; no copy is made."""
+    if array.dtype.kind not in "fiu":
+        raise PolysenseError(f"{name} must hold numbers, not {array.dtype}")
+    limits.check_values(array.size, name)
+    return array
+
+
+def read_archive(path: Path, name: str, limits: Limits) -> np.ndarray:
+    """Read one array of an npz, whose unpacked size its directory declares (and zip enforces)."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
+    member = next(iter(sizes)) if len(sizes) == 1 else limits.sense
+    if member not in sizes:
+        raise PolysenseError(
+            f"{name} holds {len(sizes)} arrays ({', '.join(sorted(sizes)[:8])}): keep one, or "
+            f"name the one that is meant {limits.sense!r}"
+        )
+    limits.check_values(sizes[member] // 8, name)  # of eight bytes; exact where it is read
+    with np.load(path, allow_pickle=False) as arrays:
+        return numeric(arrays[member], name, limits)
+
+
+def read_text(path: Path, separators: str) -> pd.DataFrame:
+    """Read a text table; its separator is the most frequent candidate of its first line.
+
+    Lines that begin with # are skipped. A first line of numbers alone is data, not names.
+    """
+    with path.open(encoding="utf-8-sig") as lines:
+        first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    separator = max(separators, key=first.count)
+    bare = all(is_number(cell) for cell in first.strip().split(separator))
+    return pd.read_csv(
+        path,
+        sep=separator,
+        header=None if bare else 0,
+        comment="#",
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+        low_memory=False,
+    )
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell of a text table is a number ("nan" and an empty cell count as such)."""
+    try:
+        float(cell.strip().strip('"') or "nan")
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Turn what reading a file of numbers may raise into one line that names it."""
+    try:
+        yield
+    except PolysenseError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PolysenseError(f"{name} is damaged or not what its name says: {reason}") from error

@@ -1,0 +1,170 @@
+"""Recordings of motion from every kind of source become the same [6, 400]; bad ones are refused."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from polysense.errors import PolysenseError
+from polysense.modalities.imu import ImuModality
+
+SENSE = ImuModality()
+NAMES = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
+
+
+def motion(rate=200, seconds=2.0):
+    """A swing about z and a bump on x: readings [T, 6] in m/s^2 and rad/s."""
+    times = np.arange(round(rate * seconds)) / rate
+    turn = np.sin(2 * np.pi * times)
+    still = np.zeros_like(times)
+    return np.stack([3 * turn, still, still + 9.81, still, still, 2 * turn], axis=1)
+
+
+def table(rate=200, seconds=2.0):
+    values = motion(rate, seconds)
+    return pd.DataFrame(values, columns=NAMES).assign(time=np.arange(len(values)) / rate)
+
+
+def test_every_source_gives_the_same_signal(tmp_path):
+    frame, array = table(), motion()
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
+    frame.to_parquet(tmp_path / "a.parquet")
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", imu=array.T, label=1)
+    sources = [
+        *tmp_path.iterdir(), str(tmp_path / "a.csv"), frame, array, array.T, torch.tensor(array),
+        {"imu": tmp_path / "a.npy", "rate": 200}, {"imu": array, "rate": 200.0},
+    ]  # fmt: skip
+    first = SENSE.read(frame)
+    assert (first.shape, first.dtype) == ((6, 400), torch.float32)
+    for source in sources:
+        assert torch.allclose(SENSE.read(source), first, atol=1e-5)
+
+
+def test_scales_are_gravity_and_radians_whatever_the_file_is_in():
+    signal = SENSE.read(table())
+    assert torch.allclose(signal[2], torch.ones(400))
+    assert float(signal[5].max()) == pytest.approx(2, abs=0.01)
+    other = table()
+    other[NAMES[:3]] /= 9.81
+    other[NAMES[3:]] *= 180 / math.pi
+    units = ImuModality(accelerometer_unit="g", gyroscope_unit="deg/s")
+    assert torch.allclose(units.read(other), signal, atol=1e-5)
+
+
+def test_a_file_of_50_hz_is_as_long_as_one_of_200(tmp_path):
+    table(50, 4).to_csv(tmp_path / "slow.csv", index=False)
+    slow = ImuModality(start="begin").read(tmp_path / "slow.csv")
+    assert torch.allclose(slow, ImuModality(start="begin").read(table(200, 4)), atol=0.02)
+    for source in (motion(50, 4), {"imu": motion(50, 4), "rate": 50}):
+        sense = ImuModality(start="begin", source_rate=50)
+        assert torch.allclose(sense.read(source), slow, atol=1e-6)
+
+
+def test_the_rate_of_a_mapping_comes_before_all_others():
+    sense = ImuModality(start="begin", source_rate=200)
+    assert torch.equal(
+        sense.read({"imu": table(50, 4), "rate": 50}),
+        sense.read({"imu": motion(50, 4), "rate": 50}),
+    )
+
+
+def test_columns_of_numbers_are_told_apart_by_name_in_any_order():
+    frame = table().drop(columns="time")[list(reversed(NAMES))]
+    assert torch.equal(SENSE.read(frame), SENSE.read(motion()))
+    odd = table().rename(columns=dict(zip(NAMES, "pqrstu", strict=True)))
+    assert torch.equal(ImuModality(columns=tuple("pqrstu")).read(odd), SENSE.read(table()))
+
+
+def test_an_accelerometer_alone_is_refused_unless_allowed():
+    frame = table()[["time", *NAMES[:3]]]
+    for source in (frame, motion()[:, :3]):
+        with pytest.raises(PolysenseError, match="allow_missing_gyroscope"):
+            SENSE.read(source)
+        signal = ImuModality(allow_missing_gyroscope=True).read(source)
+        assert torch.equal(signal[:3], SENSE.read(motion())[:3])
+        assert not signal[3:].any()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros((300, 6)), "does not say its rate"),
+        (np.zeros((400, 5)), r"must be \[T, 6\] or \[6, T\], not \[400, 5\]"),
+        (np.zeros(6), r"not \[6\]"),
+        (np.zeros((1, 400, 6)), r"not \[1, 400, 6\]"),
+        (np.full((400, 6), np.nan), "100% of the readings"),
+        (np.array([["a"] * 6] * 400), "must hold numbers"),
+        ({"imu": motion()}, 'keys "imu" and "rate"'),
+        ({"imu": motion(), "rate": -1}, "positive number of Hz"),
+        ({"imu": motion(), "rate": "fast"}, "positive number of Hz"),
+        (table().assign(acc_x="high"), "Unable to parse string"),
+        (table().assign(time=np.arange(400)[::-1] / 200), "do not grow"),
+        (table().rename(columns={"gyro_x": "gyro_x (deg/s)"}), "says deg/s"),
+        (table().drop(columns="acc_y"), "no column is the y axis of the accelerometer"),
+        ("no/such/file.csv", "cannot be read: No such file"),
+        (None, "must hold numbers"),
+    ],
+)
+def test_bad_sources_end_in_one_line(source, words):
+    with pytest.raises(PolysenseError, match=words) as caught:
+        SENSE.read(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_limits():
+    small = ImuModality(max_values=100)
+    for source in (motion(), table()):
+        with pytest.raises(PolysenseError, match=r"imu\.max_values=100"):
+            small.read(source)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": "end"},
+        {"accelerometer_unit": "ft"},
+        {"kernel": 401},
+        {"rate": 0},
+        {"columns": "ab"},
+    ],
+)
+def test_bad_options(options):
+    with pytest.raises(PolysenseError, match=r"imu\."):
+        ImuModality(**options)
+
+
+def test_tokenizer_is_onellms_convolution():
+    tokenizer = SENSE.tokenizer(16)
+    weight = tokenizer.state_dict()["convolution.weight"]
+    assert list(tokenizer.state_dict()) == ["convolution.weight"]
+    signals = torch.randn(2, 6, 400)
+    tokens = tokenizer(signals)
+    assert tokens.shape == (2, 391, 16)
+    assert torch.allclose(tokens.transpose(1, 2), functional.conv1d(signals, weight), atol=1e-6)
+    assert ImuModality(samples=100, kernel=5, stride=5).tokenizer(8)(signals[..., :100]).shape == (
+        2, 20, 8,
+    )  # fmt: skip
+
+
+def test_augment_turns_both_sensors_alike_and_keeps_lengths():
+    signal = SENSE.read(table())
+    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(views[0], views[1])
+    assert not torch.equal(views[0], views[2])
+    assert views[0].shape == signal.shape
+    for view in views:
+        size = view[:3].mean(dim=1).norm()
+        assert 0.85 < float(size) < 1.2  # gravity stays about 1, wherever it points
+
+
+def test_picture_draws_the_traces():
+    picture = SENSE.picture(SENSE.read(table()))
+    assert picture.size == (320, 200)
+    assert picture.tobytes() != SENSE.picture(SENSE.example()).tobytes()
+    assert SENSE.example().shape == (6, 400)
+    assert SENSE.instruction == "Describe the motion."

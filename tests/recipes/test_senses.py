@@ -1,0 +1,64 @@
+"""--sense exchanges the senses of any recipe, and lets tokenizers learn with the connector."""
+
+import pytest
+from tiny import tiny_config
+
+from polysense.errors import PolysenseError
+from polysense.overrides import apply, from_json, to_json
+from polysense.recipes.senses import with_senses
+
+SENSE = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from polysense.modalities import Modality
+
+@dataclass(frozen=True)
+class Heat(Modality):
+    name = "heat"
+    size: int = 4
+
+    def read(self, source):
+        return torch.full((self.size,), float(source))
+
+    def tokenizer(self, width):
+        return nn.Linear(self.size, width)
+
+    def example(self):
+        return torch.zeros(self.size)
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    return apply(tiny_config(tmp_path), ["model.modalities.image.size=28"])
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "heat.py").write_text(SENSE)
+    return tmp_path / "heat.py"
+
+
+def test_a_sense_takes_the_place_of_the_recipes(config, file):
+    changed = with_senses(config, [str(file)])
+    assert changed.model.modalities == {"heat": {}}
+    assert changed.model.sources == {"heat": f"{file}:Heat"}
+    assert changed.stages[0].learn == ("connector", "tokenizers.heat")
+    assert changed.stages[1].learn == ("connector", "llm.*lora_*", "tokenizers.heat")
+    assert from_json(type(changed), to_json(changed)) == changed
+    sized = apply(changed, ["model.modalities.heat.size=9"])
+    assert sized.model.modalities == {"heat": {"size": 9}}
+
+
+def test_the_recipes_own_senses_keep_their_options_and_their_order(config, file):
+    changed = with_senses(config, ["image", f"{file}:Heat"])
+    assert changed.model.modalities == {"image": {"size": 28}, "heat": {}}
+    assert with_senses(config, ["image"]) == config  # a picture's tokenizer has no parameters
+
+
+def test_unknown_senses_and_sources_without_a_sense(config):
+    with pytest.raises(PolysenseError, match="did you mean 'image'"):
+        with_senses(config, ["imge"])
+    with pytest.raises(PolysenseError, match=r"model\.sources has 'heat', model\.modalities not"):
+        apply(config, ["model.sources.heat=heat.py"])
