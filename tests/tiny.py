@@ -14,9 +14,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    SiglipVisionConfig,
+    SiglipVisionModel,
 )
 
 from polysense.config import (
@@ -36,6 +40,17 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+SMALL = {
+    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "image_size": 28, "patch_size": 14,
+}  # fmt: skip
+DINO = {k: v for k, v in SMALL.items() if k != "intermediate_size"}
+VISION = {
+    "clip": lambda: CLIPVisionModel(CLIPVisionConfig(**SMALL)),
+    "siglip": lambda: SiglipVisionModel(SiglipVisionConfig(**SMALL)),
+    "dinov2": lambda: Dinov2Model(Dinov2Config(**DINO)),
+}
+PICTURES = torch.randn(3, 3, 28, 28)
 SHAPES = ("circle", "square", "line")
 COLOURS = ("red", "green", "blue", "black")
 

@@ -6,17 +6,20 @@ from torch import nn
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
+from polysense.modalities import ImageModality
 from polysense.model.encoder import weights_hash
-from polysense.model.encoders import build_encoder, signal_options
+from polysense.model.encoders import build_encoder
+from polysense.model.preprocessing import signal_options
 
 
 def test_tokens_pass_as_they_are():
     encoder = build_encoder(EncoderConfig("none", width=8), torch.float32)
     tokens = torch.randn(2, 5, 8, requires_grad=True)
-    assert encoder(tokens, "ecg") is tokens
-    assert (encoder.width, encoder.positions(tokens)) == (8, 5)
+    assert encoder.encode(tokens) is tokens
+    assert encoder.width == 8
+    assert encoder.class_token is None
     assert not list(encoder.parameters())
-    assert signal_options(EncoderConfig("none", width=8)) == {}
+    assert signal_options(EncoderConfig("none", width=8), ImageModality) == {}
 
 
 def test_the_width_decides_the_fingerprint():
@@ -29,8 +32,10 @@ def test_the_width_decides_the_fingerprint():
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 5, 9), (2, 8)])
 def test_pictures_and_other_widths_are_refused(shape):
     encoder = build_encoder(EncoderConfig("none", width=8), torch.float32)
-    with pytest.raises(PolysenseError, match=r"passes on tokens \[N, F, 8\], not \[2"):
-        encoder(torch.zeros(shape), "image")
+    with pytest.raises(PolysenseError, match=r"takes tokens \[N, F, 8\], not \[2"):
+        encoder.encode(torch.zeros(shape))
+    with pytest.raises(PolysenseError, match="reads no pictures"):
+        encoder(torch.zeros(shape))
 
 
 def test_a_width_is_needed_and_weights_are_not():

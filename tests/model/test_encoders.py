@@ -1,72 +1,49 @@
 """Encoders give what the wrapped models give, for every family, and are frozen."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import save_llm
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    Dinov2Config,
-    Dinov2Model,
-    SiglipVisionConfig,
-    SiglipVisionModel,
-)
+from tiny import PICTURES, SMALL, VISION, save_llm
+from transformers import CLIPConfig, CLIPModel
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
 from polysense.model.efficientnet import EfficientNetLite, SameConvolution, load_efficientnet
-from polysense.model.encoders import build_encoder, picture_options, signal_options
-
-SMALL = {
-    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "image_size": 28, "patch_size": 14,
-}  # fmt: skip
-DINO = {k: v for k, v in SMALL.items() if k != "intermediate_size"}
-FAMILIES = {
-    "clip": lambda: CLIPVisionModel(CLIPVisionConfig(**SMALL)),
-    "siglip": lambda: SiglipVisionModel(SiglipVisionConfig(**SMALL)),
-    "dinov2": lambda: Dinov2Model(Dinov2Config(**DINO)),
-}
-PICTURES = torch.randn(3, 3, 28, 28)
+from polysense.model.encoders import build_encoder
 
 
 def encoder_of(folder, **options):
     return build_encoder(EncoderConfig("transformers", str(folder), **options), torch.float32)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", VISION)
 def test_patches_of_the_last_layer(family, tmp_path):
-    own = FAMILIES[family]().eval()
+    own = VISION[family]().eval()
     own.save_pretrained(tmp_path)
     encoder = encoder_of(tmp_path)
     with torch.inference_mode():
         states = own(pixel_values=PICTURES).last_hidden_state
         if family == "clip":
             states = getattr(own, "vision_model", own).post_layernorm(states)
-        found = encoder(PICTURES, "image")
+        found = encoder(PICTURES)
     assert torch.allclose(found, states[:, -4:], atol=1e-6)
-    assert encoder.positions(PICTURES) == 4
     assert not any(p.requires_grad for p in encoder.parameters())
 
 
 def test_llava_takes_the_layer_before_the_last_without_class_token(tmp_path):
-    own = FAMILIES["clip"]().eval()
+    own = VISION["clip"]().eval()
     own.save_pretrained(tmp_path)
     with torch.inference_mode():
         states = own(pixel_values=PICTURES, output_hidden_states=True).hidden_states[-2]
-        assert torch.allclose(encoder_of(tmp_path, layer=-2)(PICTURES, "image"), states[:, 1:])
-        with_class = encoder_of(tmp_path, layer=-2, class_token=True)(PICTURES, "image")
+        assert torch.allclose(encoder_of(tmp_path, layer=-2)(PICTURES), states[:, 1:])
+        with_class = encoder_of(tmp_path, layer=-2, class_token=True)(PICTURES)
     assert torch.allclose(with_class, states)
 
 
 def test_grid_averages_neighbouring_patches(tmp_path):
-    FAMILIES["dinov2"]().save_pretrained(tmp_path)
-    whole, pooled = (encoder_of(tmp_path, grid=grid)(PICTURES, "image") for grid in (None, 1))
+    VISION["dinov2"]().save_pretrained(tmp_path)
+    whole, pooled = (encoder_of(tmp_path, grid=grid)(PICTURES) for grid in (None, 1))
     assert torch.allclose(pooled[:, 0], whole.mean(dim=1), atol=1e-6)
 
 
@@ -76,58 +53,26 @@ def test_the_vision_tower_of_a_two_tower_model(tmp_path):
         vision_config=SMALL,
     )
     CLIPModel(config).save_pretrained(tmp_path)
-    assert encoder_of(tmp_path)(PICTURES, "image").shape == (3, 4, 16)
+    assert encoder_of(tmp_path)(PICTURES).shape == (3, 4, 16)
 
 
 def test_siglip_has_no_class_token_and_says_so(tmp_path):
-    FAMILIES["siglip"]().save_pretrained(tmp_path)
+    VISION["siglip"]().save_pretrained(tmp_path)
     with pytest.raises(PolysenseError, match="no class token"):
-        encoder_of(tmp_path, class_token=True)(PICTURES, "image")
-
-
-def test_options_of_a_folder_without_preprocessor_are_the_familys(tmp_path):
-    for family, mean, fit in (
-        ("clip", 0.48145466, "crop"), ("siglip", 0.5, "stretch"), ("dinov2", 0.485, "crop")
-    ):  # fmt: skip
-        FAMILIES[family]().save_pretrained(tmp_path / family)
-        found = picture_options(EncoderConfig("transformers", str(tmp_path / family)))
-        assert (found["size"], found["mean"][0], found["fit"]) == (28, mean, fit)
-
-
-@pytest.mark.parametrize(
-    ("values", "size", "fit"),
-    [
-        ({"size": 24}, 24, "crop"),
-        ({"size": {"shortest_edge": 30}, "crop_size": 26}, 26, "crop"),
-        ({"size": {"height": 20, "width": 20}}, 20, "stretch"),
-        ({"size": {"shortest_edge": 30}, "crop_size": 26, "do_center_crop": False}, 30, "crop"),
-    ],
-)
-def test_every_way_to_write_a_size(values, size, fit, tmp_path):
-    FAMILIES["clip"]().save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
-    options = picture_options(EncoderConfig("transformers", str(tmp_path)))
-    assert (options["size"], options["fit"]) == (size, fit)
-
-
-def test_pictures_that_are_not_square_are_refused(tmp_path):
-    FAMILIES["clip"]().save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 9, "width": 8}}')
-    with pytest.raises(PolysenseError, match="only squares"):
-        picture_options(EncoderConfig("transformers", str(tmp_path)))
+        encoder_of(tmp_path, class_token=True)(PICTURES)
 
 
 def test_a_layer_or_a_size_the_model_lacks(tmp_path):
-    FAMILIES["clip"]().save_pretrained(tmp_path)
+    VISION["clip"]().save_pretrained(tmp_path)
     for layer in (3, -4):
         with pytest.raises(PolysenseError, match="has 2 layers"):
             encoder_of(tmp_path, layer=layer)
     with pytest.raises(PolysenseError, match="size 28, not 42 x 42"):
-        encoder_of(tmp_path)(torch.randn(1, 3, 42, 42), "image")
+        encoder_of(tmp_path)(torch.randn(1, 3, 42, 42))
 
 
 def test_a_frozen_encoder_stays_in_evaluation_mode(tmp_path):
-    FAMILIES["dinov2"]().save_pretrained(tmp_path)
+    VISION["dinov2"]().save_pretrained(tmp_path)
     encoder = encoder_of(tmp_path)
     assert not encoder.train().network.training
     encoder.requires_grad_(True)
@@ -135,32 +80,19 @@ def test_a_frozen_encoder_stays_in_evaluation_mode(tmp_path):
 
 
 def test_damaged_and_pickled_weights_are_refused(tmp_path):
-    FAMILIES["clip"]().save_pretrained(tmp_path)
+    VISION["clip"]().save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:300])
     with pytest.raises(PolysenseError, match="damaged weights"):
         encoder_of(tmp_path)
     weights.unlink()
-    torch.save(FAMILIES["clip"]().state_dict(), tmp_path / "pytorch_model.bin")
+    torch.save(VISION["clip"]().state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(PolysenseError, match=r"model\.safetensors"):
         encoder_of(tmp_path)
 
 
-def test_options_follow_the_family_and_the_preprocessor_file(tmp_path):
-    FAMILIES["siglip"]().save_pretrained(tmp_path / "siglip")
-    config = EncoderConfig("transformers", str(tmp_path / "siglip"))
-    options = signal_options(config)["image"]
-    assert (options["size"], list(options["mean"])) == (28, [0.5] * 3)
-    (tmp_path / "siglip/preprocessor_config.json").write_text(
-        '{"size": {"shortest_edge": 30}, "crop_size": {"height": 26, "width": 26}, '
-        '"image_mean": [0.1, 0.2, 0.3]}'
-    )
-    options = signal_options(config)["image"]
-    assert (options["size"], options["mean"]) == (26, [0.1, 0.2, 0.3])
-
-
 def test_fingerprint_follows_weights_and_settings(tmp_path):
-    FAMILIES["clip"]().save_pretrained(tmp_path)
+    VISION["clip"]().save_pretrained(tmp_path)
     first, same = encoder_of(tmp_path), encoder_of(tmp_path)
     assert first.fingerprint() == same.fingerprint()
     assert first.fingerprint() != encoder_of(tmp_path, grid=1).fingerprint()
@@ -179,7 +111,7 @@ def test_efficientnet_from_a_weight_file(tmp_path):
     pictures = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         feature_map = network(pictures)  # [1, 1280, 2, 2]
-        found = encoder(pictures, "image")
+        found = encoder(pictures)
     assert torch.allclose(found[:, 0], feature_map.mean((2, 3)), atol=1e-4)
     assert torch.allclose(found[:, 1:], feature_map.flatten(2).transpose(1, 2), atol=1e-4)
 
@@ -231,10 +163,6 @@ def test_what_is_no_encoder_is_refused(tmp_path):
         encoder_of(tmp_path / "nothing")
     with pytest.raises(PolysenseError, match="unknown encoder"):
         build_encoder(EncoderConfig("efficentnet", "x"), torch.float32)
-    with pytest.raises(PolysenseError, match="unknown encoder"):
-        picture_options(EncoderConfig("efficentnet", "x"))
-    with pytest.raises(PolysenseError, match="not a vision"):
-        picture_options(EncoderConfig("transformers", str(llm)))
     (tmp_path / "efficientnet-lite2-bad.pth").write_bytes(b"no weights")
     for name, words in (
         ("efficientnet-lite2-bad.pth", "cannot be loaded"),
@@ -244,3 +172,33 @@ def test_what_is_no_encoder_is_refused(tmp_path):
         config = EncoderConfig("efficientnet-lite", str(tmp_path / name))
         with pytest.raises(PolysenseError, match=words):
             build_encoder(config, torch.float32)
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_tokens_take_the_place_of_patch_embeddings(family, tmp_path):
+    """A picture's own patch embeddings, given as tokens, end as that picture's features."""
+    own = VISION[family]().eval()
+    own.save_pretrained(tmp_path)
+    tower = getattr(own, "vision_model", own)
+    encoder = encoder_of(tmp_path)
+    with torch.inference_mode():
+        tokens = tower.embeddings(PICTURES)
+        assert torch.allclose(encoder.encode(tokens), encoder(PICTURES), atol=1e-6)
+        kept = encoder_of(tmp_path, layer=-2, class_token=family != "siglip")
+        states = own(pixel_values=PICTURES, output_hidden_states=True).hidden_states[-2]
+        assert torch.allclose(kept.encode(tokens), states, atol=1e-6)
+        # The hook is gone, and another number of tokens than patches is as good.
+        assert torch.allclose(encoder(PICTURES), encoder_of(tmp_path)(PICTURES))
+        assert encoder.encode(torch.randn(2, 9, 16)).shape[0] == 2
+
+
+def test_gradients_reach_the_tokens_and_not_the_encoder(tmp_path):
+    VISION["clip"]().save_pretrained(tmp_path)
+    encoder = encoder_of(tmp_path)
+    tokens = torch.randn(2, 5, 16, requires_grad=True)
+    encoder.encode(tokens).sum().backward()
+    assert tokens.grad is not None
+    assert tokens.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in encoder.parameters())
+    with pytest.raises(PolysenseError, match=r"takes tokens \[N, F, 16\]"):
+        encoder.encode(torch.randn(2, 5, 8))

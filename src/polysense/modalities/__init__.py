@@ -56,4 +56,17 @@ def build_modalities(
     return senses
 
 
-__all__ = ["MODALITIES", "Modality", "build_modalities", "modality_class"]
+__all__ = [
+    "MODALITIES",
+    "AudioModality",
+    "DepthModality",
+    "FmriModality",
+    "ImageModality",
+    "ImuModality",
+    "Modality",
+    "NormalModality",
+    "PointModality",
+    "VideoModality",
+    "build_modalities",
+    "modality_class",
+]

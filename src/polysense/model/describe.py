@@ -26,12 +26,10 @@ def part_rows(model: Any) -> list[tuple[str, int, int]]:
 def flow_rows(model: Any, modality: str) -> list[tuple[str, str]]:
     """Run one example signal through the flow; return (what, shape) of each station."""
     signal = model.modalities[modality].example()[None].to(model.device)
-    tokens = model.tokenizers[modality](signal)
-    features = model.encoder(tokens, modality)
+    features = model.extract(modality, signal)
     embeddings = model.connect(modality, features)
     stations = (
         ("signal", signal),
-        ("tokens", tokens),
         ("features", features),
         ("embeddings", embeddings),
     )

@@ -1,7 +1,7 @@
 """The contract of an encoder, and the absence of one.
 
-In: tokens of a modality tokenizer (for pictures: the signal itself). Out: features. Kinds are in
-encoders.py.
+One encoder serves all senses (OneLLM: universal): pictures go in as they are, every other sense as
+tokens of its own tokenizer. Out: features. Kinds are in encoders.py.
 """
 
 from __future__ import annotations
@@ -27,19 +27,27 @@ def weights_hash(module: nn.Module, settings: str = "") -> str:
 
 
 class Encoder(nn.Module, ABC):
-    """tokens -> features [N, F, E]. `width` is E."""
+    """Pictures or tokens -> features [N, F, E]. `width` is E, of tokens and features."""
 
     width: int
 
     @abstractmethod
-    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
-        """Return the features [N, F, E] of `modality`'s tokens."""
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures [N, 3, S, S] -> features [N, F, E]."""
 
-    def positions(self, tokens: torch.Tensor) -> int:
-        """Return F for tokens of this shape, by running one."""
-        device = next(self.parameters()).device
-        with torch.inference_mode():
-            return self(tokens[:1].to(device), "").shape[1]
+    def encode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens [N, F, E] -> features; as they are, where the encoder has no blocks for them."""
+        if tokens.ndim != 3 or tokens.shape[-1] != self.width:
+            raise PolysenseError(
+                f"the encoder takes tokens [N, F, {self.width}], not {list(tokens.shape)}: a "
+                "tokenizer gives the width it is asked for"
+            )
+        return tokens
+
+    @property
+    def class_token(self) -> torch.Tensor | None:
+        """What stands before a sense's tokens [E], or None where the encoder knows no such."""
+        return None
 
     def fingerprint(self) -> str:
         """Return a hash of the weights and settings: features with another one are others."""
@@ -65,19 +73,9 @@ class NoEncoder(Encoder):
             )
         self.width = config.width
 
-    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
-        """tokens [N, F, E] -> the same."""
-        if tokens.ndim != 3 or tokens.shape[-1] != self.width:
-            raise PolysenseError(
-                f"encoder.kind=none passes on tokens [N, F, {self.width}], not "
-                f"{list(tokens.shape)}: a picture needs a vision encoder, and a tokenizer the "
-                "width it is given"
-            )
-        return tokens
-
-    def positions(self, tokens: torch.Tensor) -> int:
-        """Every token is a feature."""
-        return self(tokens, "").shape[1]
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """There is nothing that could see."""
+        raise PolysenseError("encoder.kind=none reads no pictures: they need a vision encoder")
 
     def settings(self) -> str:
         """The width."""

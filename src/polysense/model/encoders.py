@@ -7,29 +7,19 @@ are built; a stage may learn one all the same.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel
-from transformers.image_processing_base import ImageProcessingMixin
+from transformers import AutoModel
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model import efficientnet
 from polysense.model.encoder import Encoder, NoEncoder
 from polysense.model.llm import load_pretrained
-
-# Mean, deviation and fit of a family's pictures, where no preprocessor_config.json says: the first
-# line whose name the model's type contains, or the last.
-FAMILIES: dict[str, tuple[list[float], list[float], str]] = {
-    "siglip": ([0.5] * 3, [0.5] * 3, "stretch"),
-    "dino": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], "crop"),
-    "vit": ([0.5] * 3, [0.5] * 3, "stretch"),
-    "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], "crop"),
-}
+from polysense.model.preprocessing import check_vision
 
 
 def pool(feature_map: torch.Tensor, grid: int | None) -> torch.Tensor:
@@ -40,7 +30,10 @@ def pool(feature_map: torch.Tensor, grid: int | None) -> torch.Tensor:
 
 
 class EfficientNetEncoder(Encoder):
-    """EfficientNet-Lite's last feature map; with `class_token`, its mean comes first."""
+    """EfficientNet-Lite's last feature map; with `class_token`, its mean comes first.
+
+    A convolutional network has no blocks for the tokens of other senses: they pass as they are.
+    """
 
     width = efficientnet.WIDTH
 
@@ -55,10 +48,10 @@ class EfficientNetEncoder(Encoder):
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [N, 3, H, W] -> [N, F, 1280]."""
-        tokens = tokens.to(next(self.network.parameters()).dtype)
-        feature_map = self.network(tokens.contiguous(memory_format=torch.channels_last))
+        pictures = pictures.to(next(self.network.parameters()).dtype)
+        feature_map = self.network(pictures.contiguous(memory_format=torch.channels_last))
         features = pool(feature_map, self.config.grid)
         if self.config.class_token:
             features = torch.cat([pool(feature_map, 1), features], dim=1)
@@ -70,7 +63,11 @@ class EfficientNetEncoder(Encoder):
 
 
 class TransformersEncoder(Encoder):
-    """A vision encoder of transformers; of a two-tower model (CLIP, SigLIP) the vision tower."""
+    """A vision encoder of transformers; of a two-tower model (CLIP, SigLIP) the vision tower.
+
+    Tokens of other senses take the place of a picture's patch embeddings and go through the same
+    blocks (OneLLM, section 3.2).
+    """
 
     def __init__(self, config: EncoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
@@ -86,21 +83,18 @@ class TransformersEncoder(Encoder):
         self.network = tower.requires_grad_(False).eval()
         self.width = tower.config.hidden_size
 
-    def forward(self, tokens: torch.Tensor, modality: str) -> torch.Tensor:
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [N, 3, H, W] -> [N, F, E]; the last layer passes the encoder's final norm."""
-        dtype, last = next(self.network.parameters()).dtype, self.config.layer == -1
+        height, width = pictures.shape[-2:]
         try:
-            found = self.network(pixel_values=tokens.to(dtype), output_hidden_states=not last)
+            states = self._states(pictures)
         except ValueError as error:  # CLIP, SigLIP and ViT know one size only
             raise PolysenseError(
                 f"encoder {self.config.name!r} takes pictures of size "
-                f"{self.network.config.image_size}, not {tokens.shape[-2]} x {tokens.shape[-1]}"
+                f"{self.network.config.image_size}, not {height} x {width}"
             ) from error
-        states = found.last_hidden_state if last else found.hidden_states[self.config.layer]
-        if last:
-            states = self._final_norm(states)
         patch = self.network.config.patch_size
-        rows, columns = tokens.shape[-2] // patch, tokens.shape[-1] // patch
+        rows, columns = height // patch, width // patch
         extra = states.shape[1] - rows * columns  # class token and registers, if any
         patches = states[:, extra:].transpose(1, 2).unflatten(2, (rows, columns))
         features = pool(patches, self.config.grid)
@@ -113,9 +107,43 @@ class TransformersEncoder(Encoder):
             features = torch.cat([states[:, :1], features], dim=1)
         return features
 
-    def _final_norm(self, states: torch.Tensor) -> torch.Tensor:
+    def encode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens [N, c + F, E], class token first where there is one, with positions -> features.
+
+        The class token's feature is kept as `encoder.class_token` says, as it is of pictures.
+        """
+        tokens = super().encode(tokens)
+        side = self.network.config.image_size
+        blank = tokens.new_zeros(1, 3, side, side)
+        # Every family of transformers embeds first and goes on with what that returned.
+        replaced = self.network.embeddings.register_forward_hook(
+            lambda module, inputs, output: tokens.to(output.dtype)
+        )
+        try:
+            states = self._states(blank)
+        finally:
+            replaced.remove()
+        drop = self.class_token is not None and not self.config.class_token
+        return states[:, 1:] if drop else states
+
+    @property
+    def class_token(self) -> torch.Tensor | None:
+        """The class embedding [E] of CLIP, DINOv2 and ViT; SigLIP has none."""
+        embeddings = self.network.embeddings
+        for name in ("class_embedding", "cls_token"):
+            if hasattr(embeddings, name):
+                return getattr(embeddings, name).flatten()
+        return None
+
+    def _states(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Run the tower: the states [N, T, E] of the chosen layer, the last one normed."""
+        dtype, last = next(self.network.parameters()).dtype, self.config.layer == -1
+        found = self.network(pixel_values=pictures.to(dtype), output_hidden_states=not last)
+        if not last:
+            return found.hidden_states[self.config.layer]
         # CLIP norms only the class token it pools; every other family has normed all already.
         is_clip = "clip" in self.network.config.model_type
+        states = found.last_hidden_state
         return self.network.post_layernorm(states) if is_clip else states
 
     def settings(self) -> str:
@@ -136,15 +164,6 @@ def load_tower(config: EncoderConfig, dtype: torch.dtype) -> Any:
     return getattr(tower, "vision_model", tower)
 
 
-def check_vision(config: EncoderConfig, settings: Any) -> None:
-    """Refuse what is no vision transformer over square pictures."""
-    if not hasattr(settings, "patch_size") or not hasattr(settings, "image_size"):
-        raise PolysenseError(
-            f"encoder {config.name!r} is a {settings.model_type} model, not a vision transformer "
-            "of a fixed picture size: use CLIP, SigLIP, DINOv2 or ViT"
-        )
-
-
 ENCODERS: dict[str, Any] = {
     "efficientnet-lite": EfficientNetEncoder,
     "transformers": TransformersEncoder,
@@ -157,58 +176,3 @@ def build_encoder(config: EncoderConfig, dtype: torch.dtype) -> Encoder:
     if config.kind not in ENCODERS:
         raise unknown_name("encoder", config.kind, ENCODERS)
     return ENCODERS[config.kind](config, dtype)
-
-
-def signal_options(config: EncoderConfig) -> dict[str, dict[str, Any]]:
-    """Return {modality: options} of the signals that this encoder was trained with."""
-    if config.kind == "none":
-        return {}
-    return {"image": picture_options(config)}
-
-
-def picture_options(config: EncoderConfig) -> dict[str, Any]:
-    """Return the size, normalisation and fit of the pictures an encoder was trained with.
-
-    Of a transformers encoder, from its preprocessor_config.json; what that leaves open, from its
-    config.json and the family.
-    """
-    if config.kind == "efficientnet-lite":
-        size = efficientnet.VARIANTS[efficientnet.variant_of(config.name)][2]
-        return {"size": size, "mean": [efficientnet.MEAN] * 3, "std": [efficientnet.STD] * 3}
-    if config.kind not in ENCODERS:
-        raise unknown_name("encoder", config.kind, ENCODERS)
-    settings = load_pretrained("encoder", AutoConfig.from_pretrained, config.name, config.revision)
-    vision = getattr(settings, "vision_config", settings)
-    check_vision(config, vision)
-    try:
-        values, _ = ImageProcessingMixin.get_image_processor_dict(
-            str(Path(config.name).expanduser()), revision=config.revision
-        )
-    except OSError:
-        values = {}
-    kinds = [name for name in FAMILIES if name in vision.model_type]
-    mean, std, fit = FAMILIES[kinds[0] if kinds else "clip"]
-    if values.get("do_center_crop") is not False and values.get("crop_size"):
-        size, fit = values["crop_size"], "crop"
-    else:
-        size = values.get("size") or vision.image_size
-        if isinstance(size, dict):
-            fit = "crop" if "shortest_edge" in size else "stretch"
-    return {
-        "size": side(size, config),
-        "mean": values.get("image_mean") or mean,
-        "std": values.get("image_std") or std,
-        "fit": fit,
-    }
-
-
-def side(size: Any, config: EncoderConfig) -> int:
-    """Return the side of a square from 224, {"shortest_edge": 224} or {"height":, "width":}."""
-    sides = set(size.values()) if isinstance(size, dict) else {size}
-    found = sides.pop() if len(sides) == 1 else None
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise PolysenseError(
-            f"encoder {config.name!r} wants pictures of size {size}, and only squares are made: "
-            "mend its preprocessor_config.json"
-        )
-    return found

@@ -24,6 +24,7 @@ from polysense.model.encoders import build_encoder
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
 from polysense.model.saving import Checkpointing
 from polysense.model.splice import splice
+from polysense.model.tokenizers import build_tokenizer
 
 IGNORED = -100
 
@@ -50,7 +51,12 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         self.llm: Any = load_llm(parts.llm, dtype)
         self.encoder: Encoder = build_encoder(parts.encoder, dtype)
         self.tokenizers = nn.ModuleDict(
-            {name: sense.tokenizer(self.encoder.width) for name, sense in self.modalities.items()}
+            {
+                name: build_tokenizer(
+                    sense, self.encoder.width, self.encoder.class_token is not None
+                )
+                for name, sense in self.modalities.items()
+            }
         )
         self.connector = build_connector(
             parts.connector,
@@ -67,14 +73,26 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
 
     def embeddings_per_signal(self, modality: str) -> int:
         """Return M, the places one signal of `modality` takes in the text."""
-        tokens = self.tokenizers[modality](self.modalities[modality].example()[None])
-        return self.connector.embeddings(self.encoder.positions(tokens))
+        with torch.inference_mode():
+            features = self.extract(modality, self.modalities[modality].example()[None])
+        return self.connector.embeddings(features.shape[1])
 
     def extract(self, modality: str, signals: torch.Tensor) -> torch.Tensor:
         """signals [N, ...] -> features [N, F, E]: the part whose result can be cached."""
         if modality not in self.modalities:
             raise unknown_name("modality", modality, self.modalities)
-        return self.encoder(self.tokenizers[modality](signals), modality)
+        if self.modalities[modality].pictures:
+            return self._see(signals)
+        dtype = next(self.tokenizers[modality].parameters()).dtype
+        tokens = self.tokenizers[modality](signals.to(dtype), self.encoder.class_token)
+        return self.encoder.encode(tokens)
+
+    def _see(self, signals: torch.Tensor) -> torch.Tensor:
+        """Pictures [N, 3, S, S], or [N, frames, 3, S, S] whose features are averaged."""
+        if signals.ndim == 4:
+            return self.encoder(signals)
+        features = self.encoder(signals.flatten(0, 1))
+        return features.unflatten(0, signals.shape[:2]).mean(dim=1)
 
     def connect(self, modality: str, features: torch.Tensor) -> torch.Tensor:
         """features [N, F, E] -> embeddings [N, M, D]."""

@@ -19,10 +19,11 @@ from polysense.config import RunConfig
 from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
 from polysense.errors import PolysenseError
+from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.encoders import signal_options
 from polysense.model.llm import load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
+from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
 from polysense.overrides import from_json, to_json
 from polysense.training.features import FeatureCache
@@ -43,10 +44,14 @@ RUN_FILE = "run.json"
 
 def resolve(config: RunConfig) -> RunConfig:
     """Fill in what the encoder decides: the size and normalisation it wants of pictures."""
-    senses = dict(config.model.modalities)
-    for name, options in signal_options(config.model.encoder).items():
-        if name in senses:
-            senses[name] = {**options, **senses[name]}
+    sources = config.model.sources
+    senses = {
+        name: {
+            **signal_options(config.model.encoder, modality_class(sources.get(name, name))),
+            **own,
+        }
+        for name, own in config.model.modalities.items()
+    }
     return replace(config, model=replace(config.model, modalities=senses))
 
 
