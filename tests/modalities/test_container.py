@@ -2,6 +2,7 @@
 
 import struct
 
+import av
 import pytest
 from modalities.films import write_sound, write_video
 
@@ -31,6 +32,16 @@ def opened(path, **options):
 def test_text_and_playlists_are_no_containers(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(PolysenseError, match=r"^video 'a\.mp4' cannot be read: [^\n]*$"):
+        opened(tmp_path / "a.mp4").__enter__()
+
+
+def test_formats_that_are_not_listed_are_refused(tmp_path):
+    """FFmpeg would read this one by itself."""
+    header = b"YUV4MPEG2 W4 H4 F1:1 Ip A1:1 C420\n"
+    (tmp_path / "a.mp4").write_bytes(header + (b"FRAME\n" + bytes(24)) * 9)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].width == 4
+    with pytest.raises(PolysenseError, match="no known format"):
         opened(tmp_path / "a.mp4").__enter__()
 
 
@@ -65,6 +76,17 @@ def test_a_bomb_is_not_decoded(tmp_path):
         one_line_errors("a.gif"),
     ):
         list(container.decode(video=0))
+
+
+def test_frames_over_the_limit_are_not_decoded(tmp_path):
+    path = write_video(tmp_path / "a.mp4", [100] * 9)
+    for limit, words in ((64 * 48, None), (64 * 48 - 1, "damaged")):
+        with opened(path, max_pixels=limit) as container:
+            if words is None:
+                assert len(list(container.decode(video=0))) == 9
+                continue
+            with pytest.raises(PolysenseError, match=words), one_line_errors("a.mp4"):
+                list(container.decode(video=0))
 
 
 def test_errors_are_one_line_with_a_reason(tmp_path):

@@ -60,12 +60,14 @@ def test_one_frame_and_short_videos(tmp_path):
     assert short == pytest.approx([20, 60, 100, 140, 180], abs=4)
 
 
-def test_an_animation_and_its_transparency(tmp_path):
+@pytest.mark.parametrize(("name", "kind"), [("a.gif", "GIF"), ("a.apng", "PNG")])
+def test_an_animation_and_its_transparency(tmp_path, name, kind):
     frames = [Image.new("RGBA", (20, 20), (0, 0, 0, 0)) for _ in range(3)]
     for index, frame in enumerate(frames):
         frame.paste((255, 0, 0, 255), (0, 0, 20, 5 + index))
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
-    signal = PLAIN.read(tmp_path / "a.gif")
+    rest = frames[1:]
+    frames[0].save(tmp_path / name, kind, save_all=True, append_images=rest, duration=100)
+    signal = PLAIN.read(tmp_path / name)
     assert torch.allclose(signal[:, :, -1], torch.ones(15, 3, 16), atol=0.02)  # white
     assert torch.allclose(signal[0, :, 0].mean(dim=-1), torch.tensor([1.0, 0, 0]), atol=0.02)
 
@@ -162,6 +164,9 @@ def test_limits_are_named(tmp_path):
     ):
         with pytest.raises(PolysenseError, match=words):
             VideoModality(**limit).read(path)
+    Image.new("P", (20, 20)).save(tmp_path / "a.gif")  # its size is known by decoding only
+    with pytest.raises(PolysenseError, match=r"too large or no known size; .*video\.max_pixels=99"):
+        VideoModality(max_pixels=99).read(tmp_path / "a.gif")
     with pytest.raises(PolysenseError, match=r"36 x 12 pixels; .*video\.max_pixels=99"):
         VideoModality(max_pixels=99).read([Image.fromarray(WIDE)])
 

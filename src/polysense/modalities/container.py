@@ -22,6 +22,7 @@ FORMATS = (
     "mov matroska gif apng avi mpegts mpeg flv ogg asf "
     "wav w64 mp3 aac flac aiff caf amr ac3 eac3 au"
 ).split()
+MOST_PIXELS = 36_000_000  # of one frame: a little more than 8K video
 
 
 @contextmanager
@@ -42,14 +43,15 @@ def one_line_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def open_container(
-    file: BinaryIO, name: str, max_pixels: int | None = None
+    file: BinaryIO, name: str, max_pixels: int = MOST_PIXELS
 ) -> Iterator[InputContainer]:
     """Read a container's headers; decoders refuse frames of more than `max_pixels`.
 
     Raises PolysenseError where the content is none of FORMATS, whatever the file's name says.
     """
-    # FFmpeg decodes a first frame to learn about streams, so the limit must stand from the start.
-    options = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+    # FFmpeg decodes first frames while it opens, to learn about the streams, also when only sound
+    # is wanted: so the limit stands from the start, and is set for the decoders once more.
+    options = {"max_pixels": str(max_pixels)}
     try:
         container = av.open(
             file,
@@ -64,6 +66,9 @@ def open_container(
             "whatever its name says"
         ) from error
     with container:
+        for stream in container.streams:
+            if stream.type == "video" and stream.codec_context is not None:
+                stream.codec_context.options = options
         yield container
 
 

@@ -21,6 +21,7 @@ from polysense.errors import PolysenseError
 from polysense.modalities import clips as sampling
 from polysense.modalities.base import Modality
 from polysense.modalities.container import (
+    MOST_PIXELS,
     check_duration,
     first_stream,
     one_line_errors,
@@ -50,7 +51,7 @@ class VideoModality(Modality):
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
     max_bytes: int = 2**30
-    max_pixels: int = 36_000_000
+    max_pixels: int = MOST_PIXELS
     max_seconds: float = 3600
 
     def __post_init__(self) -> None:
@@ -148,9 +149,9 @@ class VideoModality(Modality):
 
     def _check_pixels(self, width: int, height: int, name: str) -> None:
         if not 0 < width * height <= self.max_pixels:
+            size = f"{width} x {height} pixels" if width * height else "too large or no known size"
             raise PolysenseError(
-                f"{name} has frames of {width} x {height} pixels; the limit is "
-                f"video.max_pixels={self.max_pixels:,}"
+                f"{name} has frames of {size}; the limit is video.max_pixels={self.max_pixels:,}"
             )
 
     def _squares(self, picture: Image.Image) -> list[np.ndarray]:
