@@ -10,6 +10,7 @@ import io
 import math
 import stat
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -26,7 +27,7 @@ from polysense.errors import PolysenseError
 DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, LookupError, TypeError, NameError,
     AttributeError, ArithmeticError, AssertionError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile,
+    zipfile.BadZipFile, tokenize.TokenError,
 )  # fmt: skip
 
 NPY = b"\x93NUMPY"
