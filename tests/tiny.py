@@ -6,6 +6,7 @@ Every test that needs a model builds it here, so that the loading code under tes
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -125,6 +126,52 @@ def save_pictures(folder: Path, count: int = 24) -> Path:
     manifest = folder / "pictures.jsonl"
     manifest.write_text("\n".join(lines) + "\n")
     return manifest
+
+
+def save_motions(folder: Path, count: int = 24) -> Path:
+    """Write pictures, recordings of motion, and both at once; returns the manifest's path."""
+    lines = save_pictures(folder, count).read_text().splitlines()
+    for index in range(count):
+        speed, way = (1, 3, 6)[index % 3], ("turning", "shaking")[index // 3 % 2]
+        times = torch.arange(60) / 50
+        wave = torch.sin(2 * torch.pi * speed * times + index)
+        columns = [times, *((wave if place < 3 else 0 * wave) for place in range(6))]
+        if way == "turning":
+            columns = [times, *columns[4:], *columns[1:4]]
+        rows = [
+            ",".join(f"{value:.4f}" for value in row) for row in torch.stack(columns).T.tolist()
+        ]
+        table = "\n".join(["time_s,acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z", *rows])
+        (folder / f"{index:02d}.csv").write_text(table + "\n")
+        caption = f"Something {way} {('slowly', 'evenly', 'fast')[index % 3]}."
+        values = {"imu": f"{index:02d}.csv", "caption": caption, "key": f"motion {index}"}
+        lines.append(json.dumps(values))
+        both = {"image": f"{index:02d}.png", **values, "key": f"both {index}"}
+        lines.append(json.dumps(both))
+    manifest = folder / "motions.jsonl"
+    manifest.write_text("\n".join(lines) + "\n")
+    return manifest
+
+
+def two_senses_config(folder: Path, *, accumulation: int = 1) -> RunConfig:
+    """Return a run that first learns pictures and then motions, pictures and both together."""
+    config = tiny_config(folder, kind="upm")
+    manifest = folder / "motions/motions.jsonl"
+    if not manifest.exists():
+        save_motions(manifest.parent)
+    senses = {"image": {}, "imu": {"samples": 40, "rate": 50.0, "kernel": 8, "stride": 4}}
+    encoder = replace(config.model.encoder, class_token=True)
+    return replace(
+        config,
+        model=replace(config.model, modalities=senses, encoder=encoder),
+        data=replace(config.data, manifest=str(manifest)),
+        stages=(
+            Stage("pictures", ("connector",), senses=("image",), score=True, epochs=1,
+                  batch_size=4, accumulation=accumulation),
+            Stage("motions", ("connector", "tokenizers"), score=True, epochs=0.5,
+                  batch_size=6, accumulation=accumulation),
+        ),
+    )  # fmt: skip
 
 
 def tiny_config(folder: Path, *, steps_scale: float = 1.0, kind: str = "mlp") -> RunConfig:

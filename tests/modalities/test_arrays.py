@@ -58,6 +58,7 @@ def test_arrays_are_refused_by_their_headers(wrap):
         (announced((2,), "|O"), "not numbers"),
         (saved(only=np.array([{}], dtype=object)), "not numbers"),
         (announced((9,)), "damaged or cut short"),
+        (announced((9,)).replace(b")", b"("), "damaged or cut short"),
         (b"\x93NUMPY\x01\x00", "damaged or cut short"),
     ):
         with pytest.raises(PolysenseError, match=words), one_line_errors("f"):

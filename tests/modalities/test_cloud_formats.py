@@ -163,6 +163,7 @@ def test_of_a_million_lines_only_some_are_parsed(monkeypatch):
         (ply_rows, b"ply\nformat ascii 1.0\n", "lacks the words ply and end_header"),
         (ply_rows, b"ply\nformat odd 1.0\nelement vertex 1\nend_header\n", "format 'odd'"),
         (ply_rows, b"ply\nformat ascii 1\nelement vertex 1\nproperty odd x\nend_header\n", "odd"),
+        (ply_rows, b"ply\nformat ascii 1\nproperty float x\nend_header\n", "no vertices"),
         (ply_rows, ply(table())[:-1], "announces 3 points and holds 2"),
         (ply_rows, ply(table(), text=True, order="=")[:-30], "cut short"),
         (ply_rows, ply(table())[:-3].replace(b"vertex 3", b"vertex 9000000"), "max_points=1,000"),

@@ -69,6 +69,13 @@ def test_glTF_as_text_and_placed_twice():
     assert xyz[:, 0].max() == pytest.approx(13, abs=0.3)
 
 
+def test_a_placed_mesh_is_weighed_as_placed():
+    scene = trimesh.Scene()
+    scene.add_geometry(trimesh.creation.box(), transform=np.diag([1.0, 1, 8, 1]))
+    xyz = read_mesh(exported(scene, "glb"), "glb", reading(9000)).xyz
+    assert (np.abs(np.abs(xyz[:, 2]) - 4) < 1e-6).mean() == pytest.approx(2 / 34, abs=0.015)
+
+
 def test_colours_of_vertices_and_faces():
     mesh = trimesh.creation.box()
     mesh.visual.face_colors = np.tile([[255, 0, 51, 255]], (12, 1))

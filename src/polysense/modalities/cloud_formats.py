@@ -98,17 +98,18 @@ def ply_elements(data: bytes, name: str) -> tuple[str, dict[str, tuple[int, list
     header, end, rest = data[:HEADER_BYTES].partition(b"end_header")
     if not data.startswith(b"ply") or not end:
         raise PolysenseError(f"{name} is no PLY file: it lacks the words ply and end_header")
-    layout, elements = "", {}
+    layout, elements, columns = "", {}, []
     for line in header.decode("ascii", errors="replace").lower().splitlines():
         match line.split():
             case ["format", kind, _]:
                 layout = kind
             case ["element", element, count]:
-                elements[element] = (int(count), [])
+                columns = []
+                elements[element] = (int(count), columns)
             case ["property", "list", _, _, label]:
-                elements[next(reversed(elements))][1].append((label, None))
+                columns.append((label, None))
             case ["property", kind, label]:
-                elements[next(reversed(elements))][1].append((label, PLY_TYPES[kind]))
+                columns.append((label, PLY_TYPES[kind]))
     newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
     return layout, elements, len(header) + len(end) + len(newline)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import stat
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -23,7 +24,7 @@ from polysense.errors import PolysenseError
 DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, LookupError, TypeError, NameError,
     AttributeError, ArithmeticError, AssertionError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile,
+    zipfile.BadZipFile, tokenize.TokenError,
 )  # fmt: skip
 
 

@@ -113,7 +113,9 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
-    claim(folder, config)
+    if accelerator.is_main_process:
+        claim(folder, config)
+    accelerator.wait_for_everyone()
     model.to(accelerator.device)
     cache = None
     if not encoder_learns(model, config):

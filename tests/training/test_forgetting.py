@@ -1,0 +1,34 @@
+"""Senses are learnt one after the other, and a table says what is left of the earlier ones."""
+
+import json
+
+import torch
+from tiny import two_senses_config
+
+from polysense.training.features import FeatureCache, media_of
+from polysense.training.forgetting import FILE, forgetting_table, read_scores
+from polysense.training.run import train
+
+
+def test_every_known_sense_is_scored_after_each_stage(tmp_path):
+    trainee = train(two_senses_config(tmp_path / "parts"), tmp_path / "run")
+    stages = read_scores(tmp_path / "run")
+    found = {stage: [score.sense for score in scores] for stage, scores in stages.items()}
+    assert found == {"pictures": ["image"], "motions": ["image", "image+imu", "imu"]}
+    for score in (score for scores in stages.values() for score in scores):
+        assert 0 <= score.score <= 1
+        assert 2 <= score.choices <= 12
+        assert score.signals >= score.choices or score.signals == 32
+    assert forgetting_table(stages).row_count == 3
+    lines = (tmp_path / "run/stages/motions/log.jsonl").read_text().splitlines()
+    assert all(torch.isfinite(torch.tensor(json.loads(line).get("loss", 0.0))) for line in lines)
+    # A tokenizer that learns has its signals cached, pictures their features.
+    assert isinstance(trainee.cache, FeatureCache)
+    shapes = {
+        media.modality: tuple(trainee.cache.views(media).shape[1:])
+        for media in media_of(trainee.split.held_out)
+    }
+    assert shapes == {"image": (5, 16), "imu": (6, 40)}
+    before = (tmp_path / "run" / FILE).read_text()
+    train(two_senses_config(tmp_path / "parts"), tmp_path / "run")  # a second run changes nothing
+    assert (tmp_path / "run" / FILE).read_text() == before
