@@ -1,11 +1,12 @@
-"""Likelihoods with a shared cache equal those without one; ranks and priors are as defined."""
+"""Likelihoods over a prefix tree equal plain ones; ranks and priors are as defined."""
 
 import pytest
 import torch
 from tiny import save_llm
 from transformers import AutoModelForCausalLM
 
-from polysense.training.likelihood import likelihoods, ranks, without_prior
+from polysense.training import likelihood
+from polysense.training.likelihood import PrefixTree, likelihoods, ranks, without_prior
 
 
 @pytest.fixture(scope="module")
@@ -14,16 +15,28 @@ def llm(tmp_path_factory):
     return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-def test_likelihoods_equal_a_plain_forward_pass(llm):
+@pytest.mark.parametrize("nodes", [1, 4, 100])
+def test_likelihoods_equal_a_plain_forward_pass(llm, nodes, monkeypatch):
     prompt = llm.get_input_embeddings()(torch.tensor([[5, 9, 11]])).detach()
-    captions = [[20, 21, 1], [7, 1], [30, 31, 32, 33, 1], [1]]
-    found = likelihoods(llm, prompt, captions, batch=3)
+    captions = [[20, 21, 1], [7, 1], [20, 21, 32, 33, 1], [1], [20, 21, 32, 1], [21, 21, 1]]
+    monkeypatch.setattr(likelihood, "NODES", nodes)
+    found = likelihoods(llm, prompt, captions)
     for caption, score in zip(captions, found, strict=True):
         words = llm.get_input_embeddings()(torch.tensor([caption]))
         with torch.inference_mode():
             logits = llm(inputs_embeds=torch.cat([prompt, words], dim=1)).logits[0, 2:-1]
         expected = logits.log_softmax(-1)[range(len(caption)), caption].sum()
         assert float(score) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_what_captions_begin_with_in_common_is_run_once():
+    tree = PrefixTree()
+    for caption in ([5, 6, 7, 0], [5, 6, 8, 0], [9, 0]):
+        tree.add(caption)
+    assert tree.tokens == [5, 6, 7, 8, 9]
+    assert tree.parents == [-1, 0, 1, 1, -1]
+    assert tree.paths == [[0, 1, 2], [0, 1, 3], [4]]
+    assert tree.sees().sum(dim=1).tolist() == [1, 2, 3, 3, 1]
 
 
 def test_ranks_count_ties_against_the_truth():

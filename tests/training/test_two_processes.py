@@ -22,6 +22,7 @@ from pathlib import Path
 from dataclasses import replace
 from tiny import two_senses_config
 from polysense.training import loop
+from polysense.training.probe import HeldOutLosses
 from polysense.training.run import train
 torch.set_num_threads(1)
 seen, take = set(), loop.TrainingData.batch
@@ -29,7 +30,7 @@ def watched(self, picks):
     seen.update(self.samples[pick.index].senses for pick in picks)
     return take(self, picks)
 loop.TrainingData.batch = watched
-loop.held_out_losses = lambda *_: loop.HeldOutLosses(0.0, 0.0)
+loop.held_out_losses = lambda *_: HeldOutLosses(0.0, 0.0)
 config = two_senses_config(Path({parts!r}))
 train(replace(config, stages=config.stages[1:]), Path({run!r}))
 import os

@@ -1,63 +1,103 @@
 """How likely a model finds each of some captions, given a signal: the ground of every ranking.
 
-Captions are scored by log p(caption | prompt with signal). The prompt is run once per signal and
-its cache shared by all captions.
+Captions are scored by log p(caption | prompt with signal). They are laid out as a prefix tree: what
+captions begin with in common ("A red ...") is run once, all of them in one pass behind the prompt,
+under an attention mask that lets every token see the prompt and its own beginning only.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
-from polysense.data.collate import pad
+NODES = 768  # tokens of captions run in one pass: bounds the memory of their logits
+
+
+@dataclass
+class PrefixTree:
+    """Token sequences that share their beginnings.
+
+    tokens   the token of each node
+    parents  the node before it; -1 is the prompt
+    paths    for each sequence the nodes that predict its 2nd, 3rd ... token
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    paths: list[list[int]] = field(default_factory=list)
+    _known: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def add(self, sequence: Sequence[int]) -> None:
+        """Add a sequence; its last token is only predicted, so it needs no node."""
+        node, path = -1, []
+        for token in sequence[:-1]:
+            step = (node, token)
+            if step not in self._known:
+                self._known[step] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(node)
+            node = self._known[step]
+            path.append(node)
+        self.paths.append(path)
+
+    def sees(self) -> torch.Tensor:
+        """Return [n, n], true where a node sees another: itself and what leads to it."""
+        seen = torch.eye(len(self.tokens), dtype=torch.bool)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[node] |= seen[parent]
+        return seen
 
 
 @torch.inference_mode()
 def likelihoods(
-    llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]], batch: int = 16
+    llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Return log p [C] in nats of each caption (token ids, end-of-text included) after a prompt.
 
     prompt: input embeddings [1, T, D]. Tokens are summed, not averaged: it is the probability of
     the whole caption.
     """
-    start = llm(inputs_embeds=prompt, use_cache=True)
-    first = start.logits[0, -1].float().log_softmax(-1)
-    # Captions of like length together: one long caption would pad all others to its length.
-    order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
-    scores = torch.zeros(len(captions))
-    for place in range(0, len(order), batch):
-        chosen = order[place : place + batch]
-        rows = [captions[i] for i in chosen]
-        ids = pad(rows, 0, "right").to(prompt.device)
-        real = pad([[1] * len(row) for row in rows], 0, "right").to(prompt.device)
-        total = first[ids[:, 0]]
-        if ids.shape[1] > 1:
-            cache = repeat_cache(llm, prompt, start.past_key_values, len(chosen))
-            seen = torch.ones(len(chosen), prompt.shape[1], dtype=real.dtype, device=prompt.device)
-            found = (
-                llm(
-                    input_ids=ids[:, :-1],
-                    past_key_values=cache,
-                    attention_mask=torch.cat([seen, real[:, :-1]], dim=1),
-                    use_cache=True,
-                )
-                .logits.float()
-                .log_softmax(-1)
-            )
-            later = found.gather(2, ids[:, 1:, None])[:, :, 0]
-            total = total + (later * real[:, 1:]).sum(dim=1)
-        scores[chosen] = total.cpu()
-    return scores
+    scores: list[float] = []
+    tree, waiting = PrefixTree(), []
+    for caption in captions:
+        tree.add(caption)
+        waiting.append(caption)
+        if len(tree.tokens) >= NODES:
+            scores += score_tree(llm, prompt, tree, waiting)
+            tree, waiting = PrefixTree(), []
+    if waiting:
+        scores += score_tree(llm, prompt, tree, waiting)
+    return torch.tensor(scores)
 
 
-def repeat_cache(llm: torch.nn.Module, prompt: torch.Tensor, cache, rows: int):
-    """Return a copy of a one-row cache with `rows` rows; the original stays as it is."""
-    repeated = copy.deepcopy(cache)
-    repeated.batch_repeat_interleave(rows)
-    return repeated
+def score_tree(
+    llm: torch.nn.Module, prompt: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
+) -> list[float]:
+    """Run a prompt and a tree in one pass; return each caption's log-probability."""
+    start, nodes, device = prompt.shape[1], len(tree.tokens), prompt.device
+    words = llm.get_input_embeddings()(torch.tensor([tree.tokens], dtype=torch.long, device=device))
+    total = start + nodes
+    seen = torch.ones(total, total, dtype=torch.bool).tril()
+    own = tree.sees()
+    seen[start:, start:] = own
+    mask = torch.zeros(total, total, dtype=prompt.dtype)
+    mask.masked_fill_(~seen, torch.finfo(prompt.dtype).min)
+    places = torch.cat([torch.arange(start), start - 1 + own.sum(dim=1)])
+    logits = llm(
+        inputs_embeds=torch.cat([prompt, words.to(prompt.dtype)], dim=1),
+        attention_mask=mask[None, None].to(device),
+        position_ids=places[None].to(device),
+        logits_to_keep=torch.arange(start - 1, total, device=device),
+        use_cache=False,
+    ).logits[0]
+    log_probabilities = logits.float().log_softmax(-1)  # row 0: after the prompt; then the nodes
+    return [
+        float(log_probabilities[[0, *(node + 1 for node in path)], list(caption)].sum())
+        for caption, path in zip(captions, tree.paths, strict=True)
+    ]
 
 
 def score_matrix(

@@ -109,7 +109,8 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
     console = Console(file=sys.stderr)
     config = resolve(config)
     split = split_of(config)
-    accelerator = Accelerator()
+    # Without cpu=True accelerate takes no notice of torchrun on a machine without GPUs.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
