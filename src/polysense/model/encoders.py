@@ -16,13 +16,14 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model import efficientnet
 from polysense.model.llm import load_pretrained
+from polysense.model.towers import tower_loader
 
 # Mean, deviation and fit of a family's pictures, where no preprocessor_config.json says: the first
 # line whose name the model's type contains, or the last.
@@ -164,7 +165,7 @@ def load_tower(config: EncoderConfig, dtype: torch.dtype) -> Any:
     try:
         options = {"dtype": dtype, "use_safetensors": True}
         tower = load_pretrained(
-            "encoder", AutoModel.from_pretrained, config.name, config.revision, **options
+            "encoder", tower_loader(config), config.name, config.revision, **options
         )
     except SafetensorError as error:
         raise PolysenseError(f"encoder {config.name!r} has damaged weights: {error}") from error
