@@ -1,4 +1,4 @@
-"""The command line: train, ask, evaluate, describe.
+"""The command line: train, ask, evaluate, describe, import.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130, and a training run
 that was stopped goes on when the same command is given again.
@@ -63,6 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     describe = commands.add_parser("describe", help="print a run's parts and shapes")
     describe.add_argument("run")
     describe.set_defaults(act=describe_command)
+
+    importing = commands.add_parser("import", help="make a run of another system's checkpoint")
+    importing.add_argument("family", help="what it is, like llava")
+    importing.add_argument("path", help="its folder or hub name")
+    importing.add_argument("out", help="folder of the new run")
+    importing.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    importing.set_defaults(act=import_command)
 
     for command in (ask, evaluate, describe):
         command.add_argument("--llm", help="where the LLM lies now, if it has moved")
@@ -194,6 +201,15 @@ def describe_command(arguments: argparse.Namespace) -> None:
 
     model, _ = load(arguments)
     print_description(model, Console())
+
+
+def import_command(arguments: argparse.Namespace) -> None:
+    """Write another system's checkpoint as a run."""
+    from polysense.importing import import_checkpoint
+
+    out = Path(arguments.out)
+    import_checkpoint(arguments.family, arguments.path, out, arguments.precision)
+    print(f'Imported: {out}\nAsk:      polysense ask {out} picture.png "What is this?"')
 
 
 def quiet_libraries() -> None:

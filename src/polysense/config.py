@@ -80,6 +80,8 @@ class ConnectorConfig:
     kind has in its paper, and that number stands where the kind is defined.
 
     shared       one network for all senses (uni-branch) instead of one a sense (multi-branch)
+    norm         a LayerNorm on what linear, MLP and Q-Former read, since encoders differ in scale;
+                 false: none, as in the papers' released weights
     hidden       inner width of the MLPs (None: the LLM's)
     width        inner width of the Q-Former, the resampler and the abstractor
     layers       blocks; of the abstractor, on either side of its pooling
@@ -94,6 +96,7 @@ class ConnectorConfig:
 
     kind: str = "mlp"
     shared: bool = False
+    norm: bool = True
     hidden: int | None = None
     dropout: float = 0.0
     width: int | None = None

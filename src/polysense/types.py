@@ -80,6 +80,8 @@ class Batch(dict[str, Any]):
     labels          [B, T]  ids to predict, -100 elsewhere (training only)
     signals         {modality: [N, ...]}      decoded signals, in reading order over the batch
     features        {modality: [N, F, E]}     instead of signals, where the encoder already ran
+    instructions    {modality: {text_ids, text_mask [N, L]}}  what a Q-Former that follows
+                    instructions reads beside each signal, in ids of its own tokenizer
     """
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:

@@ -15,7 +15,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
-from polysense.model.importers import load_onellm_projection
+from polysense.model.importers.onellm import load_onellm_projection
 from polysense.model.upm import UniversalProjection
 
 FIXTURES = [

@@ -12,7 +12,7 @@ from transformers import (
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
 from polysense.model.connectors import build_connector
-from polysense.model.importers_qformer import load_transformers_qformer
+from polysense.model.importers.qformer import load_transformers_qformer
 from polysense.model.qformer import TEXT_POSITIONS, QFormer, sight_mask
 
 QUERIES, VOCABULARY = 4, 40

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
@@ -23,6 +24,7 @@ from polysense.model.saving import checkpoint_folder
 from polysense.types import Batch, Media, Message, Part, Text
 
 FILE = "processor_config.json"
+INSTRUCTION_TOKENIZER = "instruction_tokenizer"
 
 
 def placeholder_token(modality: str) -> str:
@@ -47,8 +49,10 @@ class PolysenseProcessor:
         embeddings_per_signal: Mapping[str, int],
         form: ChatForm = "template",
         system: str | None = None,
+        instruction_tokenizer: Any = None,
     ) -> None:
         self.text_tokenizer = text_tokenizer
+        self.instruction_tokenizer = instruction_tokenizer
         self.modalities = dict(modalities)
         self.embeddings_per_signal = dict(embeddings_per_signal)
         self.form: ChatForm = form
@@ -101,6 +105,8 @@ class PolysenseProcessor:
         batch = collate(rows, signals, self.pad_id, side="left")
         if add_generation_prompt:
             del batch["labels"]
+        if self.instruction_tokenizer is not None:
+            batch["instructions"] = self.read_instructions(conversations)
         return batch
 
     def read_signals(self, messages: Sequence[Message]) -> dict[str, list[Any]]:
@@ -112,6 +118,29 @@ class PolysenseProcessor:
                     signal = self.modalities[part.modality].read(part.source)
                     signals.setdefault(part.modality, []).append(signal)
         return signals
+
+    def read_instructions(
+        self, conversations: Sequence[Sequence[Message]]
+    ) -> dict[str, dict[str, torch.Tensor]]:
+        """Return what the connector is told of each signal: the text of the message it stands in.
+
+        {modality: {text_ids, text_mask [N, L]}} in ids of the connector's own tokenizer, the
+        signals in reading order over all conversations (InstructBLIP, arXiv 2305.06500).
+        """
+        texts: dict[str, list[str]] = {}
+        for message in (m for conversation in conversations for m in conversation):
+            words = "".join(part.text for part in message.parts if isinstance(part, Text))
+            for part in message.parts:
+                if isinstance(part, Media):
+                    texts.setdefault(part.modality, []).append(words)
+        coded = {
+            name: self.instruction_tokenizer(said, padding=True, return_tensors="pt")
+            for name, said in texts.items()
+        }
+        return {
+            name: {"text_ids": values["input_ids"], "text_mask": values["attention_mask"]}
+            for name, values in coded.items()
+        }
 
     def decode(self, ids: Any, *, skip_special_tokens: bool = True) -> str:
         """Turn ids [T] into text."""
@@ -126,6 +155,8 @@ class PolysenseProcessor:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.text_tokenizer.save_pretrained(folder)
+        if self.instruction_tokenizer is not None:
+            self.instruction_tokenizer.save_pretrained(folder / INSTRUCTION_TOKENIZER)
         values = {
             "processor_class": type(self).__name__,
             "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
@@ -156,15 +187,36 @@ class PolysenseProcessor:
         sources = sense_sources(values.get("sources", {}), senses, name)
         modalities = build_modalities(values["modalities"], sources)
         tokenizer = AutoTokenizer.from_pretrained(folder)
+        led = (folder / INSTRUCTION_TOKENIZER).is_dir()
         return cls(
-            tokenizer, modalities, values["embeddings_per_signal"], values["form"], values["system"]
+            tokenizer,
+            modalities,
+            values["embeddings_per_signal"],
+            values["form"],
+            values["system"],
+            AutoTokenizer.from_pretrained(folder / INSTRUCTION_TOKENIZER) if led else None,
         )
 
     @classmethod
-    def for_model(cls, model: Any, text_tokenizer: Any, system: str | None = None) -> Self:
-        """Build the processor of a new model around its LLM's tokenizer."""
+    def for_model(
+        cls,
+        model: Any,
+        text_tokenizer: Any,
+        system: str | None = None,
+        instruction_tokenizer: Any = None,
+    ) -> Self:
+        """Build the processor of a new model around its LLM's tokenizer.
+
+        `instruction_tokenizer` is of a connector that reads the user's words besides the signal.
+        """
         counts = {name: model.embeddings_per_signal(name) for name in model.modalities}
-        return cls(text_tokenizer, model.modalities, counts, system=system)
+        return cls(
+            text_tokenizer,
+            model.modalities,
+            counts,
+            system=system,
+            instruction_tokenizer=instruction_tokenizer,
+        )
 
 
 def parse_messages(messages: Sequence[Any], modalities: Iterable[str]) -> list[Message]:

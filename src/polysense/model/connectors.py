@@ -44,10 +44,17 @@ class BranchConnector(Connector):
         return self.branches[SHARED if self.shared else modality](features, **options)
 
 
+def feature_norm(config: ConnectorConfig, width: int) -> nn.Module:
+    """Return the norm that stands before a network, or what does nothing in its place."""
+    return nn.LayerNorm(width) if config.norm else nn.Identity()
+
+
 def linear_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float) -> Pointwise:
     """LLaVA (arXiv 2304.08485): one linear layer, behind a norm since encoders differ in scale."""
     return Pointwise(
-        nn.LayerNorm(width), nn.Dropout(config.dropout), scaled(nn.Linear(width, llm_width), scale)
+        feature_norm(config, width),
+        nn.Dropout(config.dropout),
+        scaled(nn.Linear(width, llm_width), scale),
     )
 
 
@@ -55,7 +62,7 @@ def mlp_branch(config: ConnectorConfig, width: int, llm_width: int, scale: float
     """LLaVA-1.5 (arXiv 2310.03744): Linear, GELU, Linear, behind a norm."""
     hidden = config.hidden or llm_width
     return Pointwise(
-        nn.LayerNorm(width),
+        feature_norm(config, width),
         nn.Dropout(config.dropout),
         nn.Linear(width, hidden),
         nn.GELU(),
@@ -86,7 +93,7 @@ def branch_makers(
     return {
         "linear": lambda: linear(width),
         "mlp": lambda: mlp(width),
-        "qformer": lambda: QFormerBranch(width, bare, former()),
+        "qformer": lambda: QFormerBranch(feature_norm(config, width), bare, former()),
         "perceiver": lambda: PerceiverResampler(
             width, linear, **given("queries", "layers", "heads", "feedforward", "frames")
         ),

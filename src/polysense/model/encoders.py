@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch.nn import functional
-from transformers import AutoModel
 
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
@@ -20,6 +19,7 @@ from polysense.model import efficientnet
 from polysense.model.encoder import Encoder, NoEncoder
 from polysense.model.llm import load_pretrained
 from polysense.model.preprocessing import check_vision
+from polysense.model.towers import tower_loader
 
 
 def pool(feature_map: torch.Tensor, grid: int | None) -> torch.Tensor:
@@ -157,7 +157,7 @@ def load_tower(config: EncoderConfig, dtype: torch.dtype) -> Any:
     try:
         options = {"dtype": dtype, "use_safetensors": True}
         tower = load_pretrained(
-            "encoder", AutoModel.from_pretrained, config.name, config.revision, **options
+            "encoder", tower_loader(config), config.name, config.revision, **options
         )
     except SafetensorError as error:
         raise PolysenseError(f"encoder {config.name!r} has damaged weights: {error}") from error

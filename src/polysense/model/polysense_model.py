@@ -27,6 +27,7 @@ from polysense.model.splice import splice
 from polysense.model.tokenizers import build_tokenizer
 
 IGNORED = -100
+Instructions = dict[str, dict[str, torch.Tensor]]  # {modality: {text_ids, text_mask [N, L]}}
 
 
 class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -94,23 +95,29 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         features = self.encoder(signals.flatten(0, 1))
         return features.unflatten(0, signals.shape[:2]).mean(dim=1)
 
-    def connect(self, modality: str, features: torch.Tensor) -> torch.Tensor:
-        """features [N, F, E] -> embeddings [N, M, D]."""
+    def connect(
+        self, modality: str, features: torch.Tensor, **instruction: torch.Tensor
+    ) -> torch.Tensor:
+        """features [N, F, E] -> embeddings [N, M, D], led by `instruction` where one is given."""
         dtype = next(self.connector.parameters()).dtype
-        return self.connector(features.to(dtype), modality)
+        return self.connector(features.to(dtype), modality, **instruction)
 
     def embed(
         self,
         input_ids: torch.Tensor,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
+        instructions: Instructions | None = None,
         **_: Any,
     ) -> torch.Tensor:
         """ids [B, T] with placeholders -> input embeddings [B, T, D] with the signals in place."""
+        led = instructions or {}
         features = dict(features or {})
         for modality, signal in (signals or {}).items():
             features[modality] = self.extract(modality, signal)
-        embeddings = {name: self.connect(name, value) for name, value in features.items()}
+        embeddings = {
+            name: self.connect(name, value, **led.get(name, {})) for name, value in features.items()
+        }
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
         held = torch.zeros_like(input_ids, dtype=torch.bool)
         for token in self.config.placeholders.values():
@@ -125,10 +132,11 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         labels: torch.Tensor | None = None,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
+        instructions: Instructions | None = None,
         **options: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits [B, T, V]; with `labels`, the mean loss and only the logits it needs."""
-        embeddings = self.embed(input_ids, signals, features)
+        embeddings = self.embed(input_ids, signals, features, instructions)
         if labels is None:
             return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
         total, count, logits = self.label_loss(embeddings, attention_mask, labels)
@@ -165,13 +173,14 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         attention_mask: torch.Tensor | None = None,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
+        instructions: Instructions | None = None,
         **options: Any,
     ) -> torch.Tensor:
         """Continue each prompt; options (streamer, do_sample ...) are transformers' own.
 
         Prompts of mixed lengths are padded on the left. Returns [B, T + new] ids, prompt included.
         """
-        embeddings = self.embed(input_ids, signals, features)
+        embeddings = self.embed(input_ids, signals, features, instructions)
         options.pop("labels", None)
         new = self.llm.generate(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
         return torch.cat([input_ids, new], dim=1)

@@ -198,12 +198,12 @@ class QFormer(nn.Module):
 class QFormerBranch(Branch):
     """features [N, F, E] -> [N, Q, D]: the Q-Former's query states, projected to the LLM.
 
-    BLIP-2 norms its encoder's output first; so do we, since encoders differ in scale.
+    BLIP-2 norms its encoder's output first: `feature_norm`, unless the encoder has done it.
     """
 
-    def __init__(self, encoder_width: int, readout: Readout, former: QFormer) -> None:
+    def __init__(self, feature_norm: nn.Module, readout: Readout, former: QFormer) -> None:
         super().__init__()
-        self.feature_norm = nn.LayerNorm(encoder_width)
+        self.feature_norm = feature_norm
         self.former = former
         self.readout = readout(former.queries.shape[1])
 

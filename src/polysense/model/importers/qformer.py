@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
-from polysense.errors import PolysenseError
-from polysense.model.importers import placed
+from polysense.model.importers.placement import load_strictly
 from polysense.model.qformer import QFormer
 
 # Where our parts of a layer stand in theirs.
@@ -54,35 +53,26 @@ def transformers_name(ours: str, embeddings: str, norm: str) -> str:
     return f"qformer.encoder.layer.{index}.{LAYER_PARTS[inner]}.{kind}"
 
 
-def load_transformers_qformer(former: QFormer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Load `query_tokens`, `qformer.*` and, of BLIP-2, `embeddings.*`: all of them or nothing.
-
-    Raises PolysenseError that names the tensors which are missing, left, or of another shape.
-    """
+def transformers_names(former: QFormer, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Return {our tensor: theirs} of `former`, for the family that `tensors` are of."""
     instruct = "qformer.embeddings.layernorm.weight" in tensors
     prefixes = (
         ("qformer.embeddings.", "qformer.embeddings.layernorm")
         if instruct
         else ("embeddings.", "qformer.layernorm")
     )
-    state = former.state_dict()
-    names = {ours: transformers_name(ours, *prefixes) for ours in state}
-    given = {
-        name
-        for name in tensors
+    return {ours: transformers_name(ours, *prefixes) for ours in former.state_dict()}
+
+
+def load_transformers_qformer(former: QFormer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Load `query_tokens`, `qformer.*` and, of BLIP-2, `embeddings.*`: all of them or nothing.
+
+    Raises PolysenseError that names the tensors which are missing, left, or of another shape.
+    """
+    own = {
+        name: tensor
+        for name, tensor in tensors.items()
         if name.startswith(("query_tokens", "qformer.", "embeddings."))
         and not name.endswith("position_ids")  # a counting row that older files carry
     }
-    wanted = set(names.values())
-    missing, left = sorted(wanted - given), sorted(given - wanted)
-    if missing or left:
-        raise PolysenseError(
-            f"the checkpoint's Q-Former does not fit: missing {missing[:4] or 'none'} "
-            f"({len(missing)}), not placed {left[:4] or 'none'} ({len(left)})"
-        )
-    former.load_state_dict(
-        {
-            ours: placed(tensors[theirs], state[ours].shape, theirs, ours)
-            for ours, theirs in names.items()
-        }
-    )
+    load_strictly(former, transformers_names(former, tensors), own, "Q-Former")

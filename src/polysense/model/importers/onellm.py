@@ -1,4 +1,4 @@
-"""Weights of other systems, read strictly: every tensor is placed, or its name is in the error."""
+"""The projection module (UPM) of the OneLLM release, by its own names, read strictly."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from polysense.errors import PolysenseError
+from polysense.model.importers.placement import check_names, placed
 from polysense.model.upm import UniversalProjection
 
 SHARED = ("attention_norm", "ffn_norm", "wq", "wk", "wv", "wo", "w1", "w2", "w3")
@@ -86,23 +87,9 @@ def load_onellm_projection(
         for name in tensors
         if name.startswith(prefix) and name.removeprefix(prefix).startswith(RELEASE_PARTS)
     }
-    missing, left = sorted(wanted - given), sorted(given - wanted)
-    if missing or left:
-        raise PolysenseError(
-            f"the checkpoint's projection module does not fit: missing {missing[:4] or 'none'} "
-            f"({len(missing)}), not placed {left[:4] or 'none'} ({len(left)})"
-        )
+    check_names(wanted, given, "projection module")
     for ours, group in names.items():
         shape = state[ours].shape[1:] if ours.startswith("blocks.") else state[ours].shape
         parts = [placed(tensors[prefix + name], shape, prefix + name, ours) for name in group]
         state[ours] = torch.stack(parts) if ours.startswith("blocks.") else parts[0]
     projection.load_state_dict(state)
-
-
-def placed(tensor: torch.Tensor, shape: torch.Size, name: str, ours: str) -> torch.Tensor:
-    """Return `tensor` in `shape`, which may differ by sides of length 1 only (tokens, tags)."""
-    if [n for n in tensor.shape if n > 1] != [n for n in shape if n > 1]:
-        raise PolysenseError(
-            f"{name} has shape {list(tensor.shape)}; the model's {ours} needs {list(shape)}"
-        )
-    return tensor.reshape(shape)

@@ -1,0 +1,60 @@
+"""Plain chat templates, for LLMs that were trained on prompts of another system and have none.
+
+They are Jinja, as transformers' are. What a message shows stands before its words, so the last
+placeholder of its content parts the two: every family wants something there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import TemplateError
+
+from polysense.data.processor import placeholder_token
+
+PARTED = (
+    "{%- for m in messages -%}"
+    f"{{%- set cut = m['content'].rpartition('{placeholder_token('image')}') -%}}"
+    "{%- set shown, said = cut[0] + cut[1], cut[2] -%}"
+)
+
+# Vicuna's turns; a picture has a line of its own.
+LLAVA = (
+    "{{- bos_token -}}" + PARTED + "{%- if m['role'] == 'user' -%}"
+    "{{- 'USER: ' + shown + ('\n' if shown else '') + said + ' ' -}}"
+    "{%- elif m['role'] == 'assistant' -%}{{- 'ASSISTANT: ' + m['content'] + eos_token -}}"
+    "{%- else -%}{{- m['content'] + ' ' -}}{%- endif -%}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- 'ASSISTANT:' -}}{%- endif -%}"
+)
+
+# Pictures come first, even before the begin-of-text token.
+BLIP2 = (
+    PARTED + "{{- shown -}}{%- if loop.first -%}{{- bos_token -}}{%- endif -%}"
+    "{%- if m['role'] == 'user' -%}{{- 'Question: ' + said + ' Answer:' -}}"
+    "{%- elif m['role'] == 'assistant' -%}{{- ' ' + said + eos_token -}}"
+    "{%- else -%}{{- said + ' ' -}}{%- endif -%}{%- endfor -%}"
+)
+
+# The instruction as it is: no words around it.
+INSTRUCTBLIP = (
+    PARTED + "{{- shown -}}{%- if loop.first -%}{{- bos_token -}}{%- endif -%}"
+    "{%- if m['role'] == 'assistant' -%}{{- ' ' + said + eos_token -}}"
+    "{%- else -%}{{- said -}}{%- endif -%}{%- endfor -%}"
+)
+
+TEMPLATES: dict[str, str] = {"llava": LLAVA, "blip2": BLIP2, "instructblip": INSTRUCTBLIP}
+
+
+def writes_words(text_tokenizer: Any) -> bool:
+    """Whether the tokenizer has a chat template that writes a message's content as it stands.
+
+    Templates of composite checkpoints often take a list of parts instead, and drop plain text.
+    """
+    if not getattr(text_tokenizer, "chat_template", None):
+        return False
+    words = f"{placeholder_token('image')}What is this?"
+    turns = [{"role": "user", "content": words}]
+    try:
+        return words in text_tokenizer.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, TypeError, ValueError):
+        return False

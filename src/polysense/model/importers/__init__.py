@@ -1,0 +1,17 @@
+"""Checkpoints of other systems become ours; `polysense import` writes them as runs (importing.py).
+
+A family is a line here: a function that reads a checkpoint strictly, writes its LLM and encoder to
+folders of their own, and returns the rest (`Imported`).
+"""
+
+from polysense.model.importers.blip2 import read_blip2, read_instructblip
+from polysense.model.importers.checkpoint import Imported, Importer
+from polysense.model.importers.llava import read_llava
+
+FAMILIES: dict[str, Importer] = {
+    "blip2": read_blip2,
+    "instructblip": read_instructblip,
+    "llava": read_llava,
+}
+
+__all__ = ["FAMILIES", "Imported", "Importer"]
