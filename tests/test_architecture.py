@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("serving",),
     ("recipes",),
     ("__init__",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )
@@ -40,8 +41,10 @@ POOR_NAMES = re.compile(r"^(utils?|misc|common|helpers?|stuff|.*_(v\d+|new|old|u
 
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
+    "commands.py": "test_cli.py",
     "config.py": "model/test_connectors.py",
     "data/collate.py": "data/test_chat.py",
+    "data/messages.py": "data/test_chat.py",
     "data/processor.py": "data/test_chat.py",
     "data/templates.py": "parity/test_imported.py",
     "data/tasks.py": "data/test_datasets.py",

@@ -1,6 +1,7 @@
 """Every user's mistake is one line that says what to do, exit code 2, and nothing half-written.
 
-Whole commands on a tiny run exercise polysense.evaluation.evaluate, polysense.evaluation.report,
+The commands are polysense.commands. On a tiny run they exercise
+polysense.evaluation.evaluate, polysense.evaluation.report,
 polysense.evaluation.tables, polysense.model.describe, polysense.training.stages,
 polysense.training.journal and polysense.training.probe.
 """

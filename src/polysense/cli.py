@@ -12,24 +12,42 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
+from polysense import commands
 from polysense.errors import PolysenseError
-
-DATA = "data"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="polysense", description="Teach an LLM new senses.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
+    add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
+    for name, act, what in (
+        ("ask", commands.ask_command, "ask about files: ask RUN [FILE ...] QUESTION"),
+        ("evaluate", commands.evaluate_command, "score a run on its held-out data"),
+        ("describe", commands.describe_command, "print a run's parts and shapes"),
+    ):
+        command = subparsers.add_parser(name, help=what)
+        command.add_argument("run", help="folder of a run")
+        if name == "ask":
+            command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
+            command.add_argument("--chat", action="store_true", help="go on talking")
+            command.add_argument("--max-new-tokens", type=int, default=64)
+        if name == "evaluate":
+            command.add_argument("--limit", type=int, default=0, help="take so many samples")
+        add_places(command)
+        command.set_defaults(act=act)
+    return parser
 
-    train = commands.add_parser("train", help="train a recipe, or continue its run")
-    train.add_argument("recipe", help="name of a recipe, like laptop")
-    train.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
-    train.add_argument("--data", help="JSONL manifest of your own data")
-    train.add_argument(
+
+def add_train(command: argparse.ArgumentParser) -> None:
+    """Add what `train` takes."""
+    command.add_argument("recipe", help="name of a recipe, like laptop")
+    command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
+    command.add_argument("--data", help="JSONL manifest of your own data")
+    command.add_argument(
         "--sense",
         action="append",
         default=[],
@@ -38,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a sense to train in place of the recipe's; one of your own by its file, which is "
         "run; may be repeated",
     )
-    train.add_argument(
+    command.add_argument(
         "--set",
         action="append",
         default=[],
@@ -46,170 +64,30 @@ def build_parser() -> argparse.ArgumentParser:
         dest="settings",
         help="change one value of the config, like seed=1; may be repeated",
     )
-    train.set_defaults(act=train_command)
-
-    ask = commands.add_parser("ask", help="ask about files: ask RUN [FILE ...] QUESTION")
-    ask.add_argument("run")
-    ask.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
-    ask.add_argument("--chat", action="store_true", help="go on talking")
-    ask.add_argument("--max-new-tokens", type=int, default=64)
-    ask.set_defaults(act=ask_command)
-
-    evaluate = commands.add_parser("evaluate", help="score a run on its held-out data")
-    evaluate.add_argument("run")
-    evaluate.add_argument("--limit", type=int, default=0, help="take so many held-out samples")
-    evaluate.set_defaults(act=evaluate_command)
-
-    describe = commands.add_parser("describe", help="print a run's parts and shapes")
-    describe.add_argument("run")
-    describe.set_defaults(act=describe_command)
-
-    importing = commands.add_parser("import", help="make a run of another system's checkpoint")
-    importing.add_argument("family", help="what it is, like llava")
-    importing.add_argument("path", help="its folder or hub name")
-    importing.add_argument("out", help="folder of the new run")
-    importing.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
-    importing.set_defaults(act=import_command)
-
-    for command in (ask, evaluate, describe):
-        command.add_argument("--llm", help="where the LLM lies now, if it has moved")
-        command.add_argument("--encoder", help="where the encoder lies now, if it has moved")
-        command.add_argument(
-            "--sense",
-            action="append",
-            default=[],
-            metavar="FILE.py[:CLASS]",
-            dest="senses",
-            help="where the file of a sense of your own lies now, if it has moved; it is run",
-        )
-    return parser
+    command.set_defaults(act=commands.train_command)
 
 
-def train_command(arguments: argparse.Namespace) -> None:
-    """Train, evaluate, and write the report."""
-    from rich.console import Console
+def add_import(command: argparse.ArgumentParser) -> None:
+    """Add what `import` takes."""
+    command.add_argument("family", help="what it is, like llava")
+    command.add_argument("path", help="its folder or hub name")
+    command.add_argument("out", help="folder of the new run")
+    command.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    command.set_defaults(act=commands.import_command)
 
-    from polysense.evaluation.evaluate import FILE, evaluate, read_evaluated
-    from polysense.evaluation.report import write_report
-    from polysense.evaluation.tables import print_evaluation
-    from polysense.modalities import MODALITIES, modality_class
-    from polysense.overrides import apply
-    from polysense.recipes import recipe_named
-    from polysense.recipes.senses import with_senses
-    from polysense.training.run import train
 
-    recipe = recipe_named(arguments.recipe)
-    senses = [modality_class(name).name for name in arguments.senses]
-    if arguments.data:
-        from polysense.data.datasets import read_manifest
-
-        read_manifest(arguments.data, senses or list(MODALITIES))  # errors before any download
-    elif not set(senses) <= set(MODALITIES):
-        raise PolysenseError(
-            "--sense with a file of your own needs --data, a manifest of its files"
-        )
-    own = str(Path(arguments.data).resolve()) if arguments.data else None
-    config = recipe(Path(DATA) / arguments.recipe, own)
-    if senses:
-        config = with_senses(config, arguments.senses)
-    config = apply(config, arguments.settings)
-    folder = Path(arguments.run or f"runs/{arguments.recipe}")
-    cache = Path(DATA) / "features"
-    trainee = train(config, folder, cache)
-    console = Console()
-    result = read_evaluated(folder / FILE)
-    if result is None:
-        cached, split = trainee.cache, trainee.split
-        if cached is None:  # what lies before the connector has learnt; it is done now
-            cached, split = filled_cache(trainee.model, split, views=1)
-        result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
-        result.save(folder)
-    report = write_report(folder, result, trainee.model, config)
-    print_evaluation(result, console)
-    console.print(
-        f'Report: {report}\nAsk:    polysense ask {folder} picture.png "What is this?"',
-        highlight=False,
+def add_places(command: argparse.ArgumentParser) -> None:
+    """Add where the parts lie now that a run only refers to."""
+    command.add_argument("--llm", help="where the LLM lies now, if it has moved")
+    command.add_argument("--encoder", help="where the encoder lies now, if it has moved")
+    command.add_argument(
+        "--sense",
+        action="append",
+        default=[],
+        metavar="FILE.py[:CLASS]",
+        dest="senses",
+        help="where the file of a sense of your own lies now, if it has moved; it is run",
     )
-
-
-def filled_cache(model, split, views: int):
-    """Compute a split's features; return the cache, and the split without what cannot be read."""
-    from polysense.training.features import FeatureCache, media_of
-
-    cache = FeatureCache(Path(DATA) / "features", model, views)
-    bad = cache.fill(media_of([*split.train, *split.held_out]))
-    return cache, split.without(bad)
-
-
-def load(arguments: argparse.Namespace):
-    """Load the model and processor of a run."""
-    from polysense import PolysenseModel, PolysenseProcessor
-
-    model = PolysenseModel.from_pretrained(
-        arguments.run, llm=arguments.llm, encoder=arguments.encoder, senses=arguments.senses
-    )
-    return model, PolysenseProcessor.from_pretrained(arguments.run, senses=arguments.senses)
-
-
-def ask_command(arguments: argparse.Namespace) -> None:
-    """Answer a question about files, or hold a conversation."""
-    from polysense.serving.console import Conversation, chat, split_words
-
-    files, question = split_words(arguments.words)
-    if not question and not arguments.chat:
-        raise PolysenseError('no question: polysense ask RUN picture.png "What is this?"')
-    for name in files:
-        if ":" not in name and not Path(name).is_file():
-            raise PolysenseError(f"file {name!r} does not exist")
-    model, processor = load(arguments)
-    conversation = Conversation(model, processor, arguments.max_new_tokens)
-    if question:
-        conversation.ask(question, files)
-        files = []
-    if arguments.chat:
-        chat(conversation, files)
-
-
-def evaluate_command(arguments: argparse.Namespace) -> None:
-    """Score a finished run anew."""
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from polysense.evaluation.evaluate import evaluate
-    from polysense.evaluation.report import write_report
-    from polysense.evaluation.tables import print_evaluation
-    from polysense.training.run import read_run, split_of
-
-    folder = Path(arguments.run)
-    model, processor = load(arguments)
-    config = read_run(folder)
-    cache, split = filled_cache(model, split_of(config), config.data.views)
-    settings = replace(config.evaluation, limit=arguments.limit)
-    result = evaluate(model, processor, cache, split, settings)
-    if not arguments.limit:
-        result.save(folder)
-        write_report(folder, result, model, config)
-    print_evaluation(result, Console())
-
-
-def describe_command(arguments: argparse.Namespace) -> None:
-    """Print a run's parts and the flow."""
-    from rich.console import Console
-
-    from polysense.model.describe import print_description
-
-    model, _ = load(arguments)
-    print_description(model, Console())
-
-
-def import_command(arguments: argparse.Namespace) -> None:
-    """Write another system's checkpoint as a run."""
-    from polysense.importing import import_checkpoint
-
-    out = Path(arguments.out)
-    import_checkpoint(arguments.family, arguments.path, out, arguments.precision)
-    print(f'Imported: {out}\nAsk:      polysense ask {out} picture.png "What is this?"')
 
 
 def quiet_libraries() -> None:

@@ -5,7 +5,8 @@ from tiny import save_llm
 
 from polysense.data.chat import IGNORED, ChatEncoder, Placeholder
 from polysense.data.collate import collate
-from polysense.data.processor import add_placeholders, parse_messages
+from polysense.data.messages import parse_messages
+from polysense.data.processor import add_placeholders
 from polysense.errors import PolysenseError
 from polysense.model.llm import load_text_tokenizer
 

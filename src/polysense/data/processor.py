@@ -17,11 +17,12 @@ from transformers import AutoTokenizer
 
 from polysense.data.chat import IGNORED, ChatEncoder, ChatForm, Encoded, Placeholder
 from polysense.data.collate import collate
+from polysense.data.messages import parse_messages
 from polysense.errors import PolysenseError
 from polysense.modalities import Modality, build_modalities
 from polysense.modalities.sense_files import sense_sources, source_of
 from polysense.model.saving import checkpoint_folder
-from polysense.types import Batch, Media, Message, Part, Text
+from polysense.types import Batch, Media, Message, Text
 
 FILE = "processor_config.json"
 INSTRUCTION_TOKENIZER = "instruction_tokenizer"
@@ -217,38 +218,3 @@ class PolysenseProcessor:
             system=system,
             instruction_tokenizer=instruction_tokenizer,
         )
-
-
-def parse_messages(messages: Sequence[Any], modalities: Iterable[str]) -> list[Message]:
-    """Check messages as users write them and turn them into `Message`s."""
-    parsed = []
-    for index, message in enumerate(messages):
-        if isinstance(message, Message):
-            parsed.append(message)
-            continue
-        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
-            raise PolysenseError(f"message {index + 1} needs the keys 'role' and 'content'")
-        if message["role"] not in ("system", "user", "assistant"):
-            raise PolysenseError(
-                f"message {index + 1} has role {message['role']!r}; roles: system, user, assistant"
-            )
-        content = message["content"]
-        parts = [content] if isinstance(content, str) else content
-        read = tuple(parse_part(part, list(modalities), index + 1) for part in parts)
-        parsed.append(Message(message["role"], read))
-    return parsed
-
-
-def parse_part(part: Any, modalities: list[str], message: int) -> Part:
-    """Check one part of a message."""
-    if isinstance(part, str):
-        return Text(part)
-    kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind == "text" and "text" in part:
-        return Text(str(part["text"]))
-    if kind in modalities and (kind in part or "path" in part):
-        return Media(kind, part.get(kind, part.get("path")))
-    raise PolysenseError(
-        f"message {message} has a part of type {kind!r}; this model takes "
-        f"{{'type': T, T: ...}} with T one of text, {', '.join(modalities)}"
-    )
