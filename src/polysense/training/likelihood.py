@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -74,11 +75,12 @@ def likelihoods(
 
 
 def score_tree(
-    llm: torch.nn.Module, prompt: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
+    llm: Any, prompt: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
 ) -> list[float]:
     """Run a prompt and a tree in one pass; return each caption's log-probability."""
     start, nodes, device = prompt.shape[1], len(tree.tokens), prompt.device
-    words = llm.get_input_embeddings()(torch.tensor([tree.tokens], dtype=torch.long, device=device))
+    tokens = torch.tensor([tree.tokens], dtype=torch.long, device=device)
+    words = llm.get_input_embeddings()(tokens)
     total = start + nodes
     seen = torch.ones(total, total, dtype=torch.bool).tril()
     own = tree.sees()
