@@ -83,7 +83,7 @@ class ConnectorConfig:
     norm         a LayerNorm on what linear, MLP and Q-Former read, since encoders differ in scale;
                  false: none, as in the papers' released weights
     hidden       inner width of the MLPs (None: the LLM's)
-    width        inner width of the Q-Former, the resampler and the abstractor
+    width        inner width of the Q-Former, the resampler, the abstractor and the UPM
     layers       blocks; of the abstractor, on either side of its pooling
     heads        attention heads
     queries      embeddings a signal is condensed to
@@ -158,7 +158,9 @@ class Stage:
     `senses` restricts the stage to records whose signals are all of these senses (empty: all
     records). With `balance`, each sense is drawn equally often, however many records it has; senses
     learnt before are replayed by naming them too. `score` measures every sense known by the end of
-    the stage, for the forgetting table.
+    the stage, for the forgetting table. `copy_experts` begins the stage with every expert of a UPM
+    as a copy of the first (OneLLM, section 3.2). `steps` counts optimizer steps in place of
+    `epochs`.
     """
 
     name: str
@@ -166,6 +168,8 @@ class Stage:
     senses: tuple[str, ...] = ()
     balance: bool = True
     score: bool = False
+    copy_experts: bool = False
+    steps: int | None = None
     task: str = "caption"
     objective: str = "next_token"
     chat: Literal["plain", "template"] = "plain"
@@ -185,6 +189,7 @@ class Stage:
         where = f"stages.{self.name}"
         require(bool(self.learn), f"{where}.learn is empty: name what learns")
         require(self.epochs > 0, f"{where}.epochs must be positive, not {self.epochs}")
+        require(self.steps is None or self.steps >= 1, f"{where}.steps must be at least 1")
         for name in ("batch_size", "accumulation", "checkpoint_every", "evaluate_every"):
             require(getattr(self, name) >= 1, f"{where}.{name} must be at least 1")
         require(self.learning_rate > 0, f"{where}.learning_rate must be positive")

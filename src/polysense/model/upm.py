@@ -105,13 +105,14 @@ class UniversalProjection(Connector):
         self,
         config: ConnectorConfig,
         modalities: Sequence[str],
-        width: int,
+        encoder_width: int,
         llm_width: int,
         scale: float,
     ) -> None:
         super().__init__()
         layers, heads, queries = config.layers or 8, config.heads or 16, config.queries or 30
-        divided(width, heads, "the encoder's width")
+        width = config.width or encoder_width
+        divided(width, heads, "the experts' width")
         if config.shared:
             raise PolysenseError(
                 "connector.shared=true does not go with the UPM, whose experts are shared already"
@@ -131,7 +132,7 @@ class UniversalProjection(Connector):
             self.start_tag[name] = nn.Parameter(torch.rand(llm_width) * scale)
             self.end_tag[name] = nn.Parameter(torch.rand(llm_width) * scale)
             self.input_projection[name] = nn.Sequential(
-                nn.Linear(width, width), nn.LayerNorm(width)
+                nn.Linear(encoder_width, width), nn.LayerNorm(width)
             )
             out = nn.Sequential(scaled(nn.Linear(width, llm_width), 1.0), nn.LayerNorm(llm_width))
             nn.init.constant_(out[1].weight, scale)  # pyright: ignore[reportArgumentType]

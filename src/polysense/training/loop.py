@@ -22,6 +22,7 @@ from polysense.config import Stage
 from polysense.data.chat import IGNORED
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import freeze_all_but
+from polysense.model.upm import UniversalProjection
 from polysense.training.checkpoint import load_newest, save_checkpoint
 from polysense.training.dataset import TrainingData
 from polysense.training.journal import Journal
@@ -52,7 +53,7 @@ class StageRun:
     @property
     def steps(self) -> int:
         """How many optimizer steps the stage takes."""
-        return self.order.steps(self.stage.epochs)
+        return self.stage.steps or self.order.steps(self.stage.epochs)
 
 
 def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) -> None:
@@ -63,6 +64,8 @@ def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) 
     optimizer = torch.optim.AdamW(
         learnt.values(), lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay
     )
+    if stage.copy_experts and isinstance(model.connector, UniversalProjection):
+        model.connector.copy_expert()
     first = load_newest(run.folder, learnt, optimizer, run.notes)
     if first >= run.steps:
         return

@@ -25,6 +25,7 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.model.llm import compute_dtype
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import named, select
+from polysense.model.upm import UniversalProjection
 from polysense.overrides import to_json
 from polysense.training.dataset import TrainingData
 from polysense.training.features import FeatureCache, media_of
@@ -55,6 +56,11 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     for stage in config.stages:
         select(model, stage.learn)
         samples_for(stage.task, [])
+        if stage.copy_experts and not isinstance(model.connector, UniversalProjection):
+            raise PolysenseError(
+                f"stages.{stage.name}.copy_experts: a connector of kind "
+                f"{config.model.connector.kind!r} has no experts; use upm"
+            )
         for sense in stage.senses:
             if sense not in model.modalities:
                 raise unknown_name(f"sense in stages.{stage.name}.senses", sense, model.modalities)
