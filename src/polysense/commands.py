@@ -26,7 +26,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     from polysense.modalities import MODALITIES, modality_class
     from polysense.overrides import apply
     from polysense.recipes import recipe_named
-    from polysense.recipes.senses import with_senses
+    from polysense.recipes.own_senses import with_senses
     from polysense.training.run import train
 
     recipe = recipe_named(arguments.recipe)

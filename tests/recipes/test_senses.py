@@ -5,7 +5,7 @@ from tiny import tiny_config
 
 from polysense.errors import PolysenseError
 from polysense.overrides import apply, from_json, to_json
-from polysense.recipes.senses import with_senses
+from polysense.recipes.own_senses import with_senses
 
 SENSE = """
 from dataclasses import dataclass
