@@ -1,0 +1,66 @@
+"""The data of `onellm-laptop`: all eight senses in one manifest, from package registries alone.
+
+Real wherever the registries have real data; where a sense is rendered or simulated, PROVENANCE says
+so, and so does every place that shows its results.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from polysense.data.datasets import TEXT_KEYS
+from polysense.recipes.senses import brain, clouds, motion, pairs, pictures, sounds, videos, views
+from polysense.recipes.senses.lines import Line
+
+MANIFEST = "senses.jsonl"
+
+PROVENANCE: dict[str, str] = {
+    **pictures.PROVENANCE,
+    **videos.PROVENANCE,
+    **sounds.PROVENANCE,
+    **clouds.PROVENANCE,
+    **views.PROVENANCE,
+    **motion.PROVENANCE,
+    **brain.PROVENANCE,
+}
+
+
+def prepare(folder: Path) -> Path:
+    """Fetch and make what is missing below `folder`; returns the manifest of every sense.
+
+    Each sense's files lie in folder/<sense>; lines that hold a video and a sound come last. A sense
+    that is there is not made again.
+    """
+    folder = folder.resolve()
+    moving, heard = videos.video_lines(folder), sounds.sound_lines(folder)
+    lines = [
+        *pictures.picture_lines(folder),
+        *moving,
+        *heard,
+        *clouds.point_lines(folder),
+        *views.depth_lines(folder),
+        *views.normal_lines(folder),
+        *motion.motion_lines(folder),
+        *brain.brain_lines(folder),
+        *pairs.pair_lines(moving, heard),
+    ]
+    manifest = folder / MANIFEST
+    scratch = manifest.with_suffix(".writing")
+    scratch.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    scratch.replace(manifest)
+    return manifest
+
+
+def senses_of(line: Line) -> tuple[str, ...]:
+    """Return the senses a line holds signals of, in its own order."""
+    return tuple(name for name in line if name not in TEXT_KEYS)
+
+
+def labels(lines: list[Line]) -> dict[tuple[str, ...], list[str]]:
+    """Return the class labels that lines of each sense, or of several at once, may have."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for line in lines:
+        if category := line.get("category"):
+            found.setdefault(senses_of(line), set()).add(category)
+    return {senses: sorted(categories) for senses, categories in found.items()}

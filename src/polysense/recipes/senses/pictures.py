@@ -1,0 +1,27 @@
+"""Pictures: the laptop recipe's own, Tux Paint's stamps, and emoji for training only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from polysense.recipes.laptop_data import STAMPS, prepare_pictures
+from polysense.recipes.packages import debian_package
+from polysense.recipes.senses.lines import Line
+
+PROVENANCE = {"image": "real: Tux Paint's stamps with their captions; emoji named by Unicode"}
+
+
+def picture_lines(root: Path) -> list[Line]:
+    """Return a line for each captioned stamp and each emoji.
+
+    A stamp's category is its folder; whether it is held out follows from its key and the recipe's
+    share, as in the laptop recipe.
+    """
+    text = prepare_pictures(root).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def stamps_folder(root: Path) -> Path:
+    """Return the folder of the stamps, which also holds their sounds."""
+    return debian_package("tuxpaint-stamps-default", root / "packages") / STAMPS
