@@ -68,6 +68,7 @@ TESTED_BY: dict[str, str] = {
     "model/towers.py": "parity/test_imported.py",
     "model/saving.py": "model/test_polysense_model.py",
     "recipes/__init__.py": "recipes/test_laptop_data.py",
+    "recipes/onellm_laptop.py": "recipes/test_onellm.py",
     "recipes/laptop.py": "test_readme.py",
     "training/checkpoint.py": "training/test_resume.py",
     "training/dataset.py": "training/test_resume.py",

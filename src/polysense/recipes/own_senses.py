@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from polysense.config import RunConfig
+from polysense.config import RunConfig, Stage
 from polysense.modalities import build_modalities, modality_class
 from polysense.modalities.sense_files import source_of
 
@@ -27,8 +27,20 @@ def with_senses(config: RunConfig, named: Sequence[str]) -> RunConfig:
         if any(True for _ in sense.tokenizer(TRIAL_WIDTH).parameters())
     )
     stages = tuple(
-        replace(stage, learn=(*stage.learn, *learning)) if "connector" in stage.learn else stage
+        adapted
         for stage in config.stages
+        if (adapted := adapt(stage, options, learning)) is not None
     )
     model = replace(config.model, modalities=options, sources=sources)
     return replace(config, model=model, stages=stages)
+
+
+def adapt(stage: Stage, senses: Collection[str], learning: tuple[str, ...]) -> Stage | None:
+    """Return a stage for these senses only; None where it was for others alone."""
+    kept = tuple(sense for sense in stage.senses if sense in senses)
+    if stage.senses and not kept:
+        return None
+    learn = tuple(part for part in stage.learn if part != "tokenizers")
+    if "connector" in learn:
+        learn = (*learn, *learning)
+    return replace(stage, senses=kept, learn=learn)

@@ -1,0 +1,140 @@
+"""`onellm-laptop`: eight senses on SmolLM2-135M, two cores and package registries.
+
+OneLLM's course (arXiv 2312.03700) at a size for laptops: sight first, then video, sound and point
+clouds, then depth, normals, motion and brain activity, every sense known drawn equally often; at
+last one instruction stage over all. Before each alignment stage stands a stage "words", which costs
+seconds (training/objectives.py).
+
+There is no encoder block for senses other than pictures: EfficientNet-Lite0 sees, and tokens of the
+others go to the projection module as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from polysense.config import (
+    ConnectorConfig,
+    DataConfig,
+    EncoderConfig,
+    EvaluationConfig,
+    LanguageModelConfig,
+    LoraConfig,
+    ModelConfig,
+    RunConfig,
+    Stage,
+)
+from polysense.recipes import onellm_data
+from polysense.recipes.laptop_data import prepare
+from polysense.recipes.onellm import FIRST, SECOND, THIRD
+
+PICTURE: dict[str, Any] = {"fit": "pad"}
+SENSES: dict[str, dict[str, Any]] = {
+    "image": {"trim": True, "margin": 0.05},
+    "video": {"clips": 3, "crops": 1},
+    "audio": {"frames": 256, "mel_bins": 64, "stride": 16},
+    "point": {"points": 1024, "groups": 48, "neighbours": 16},
+    "depth": dict(PICTURE),
+    "normal": dict(PICTURE),
+    "imu": {"samples": 100, "rate": 50.0, "stride": 5},
+    "fmri": {"voxels": 1024, "tokens": 4},
+}
+
+
+def onellm_laptop(folder: Path, manifest: str | None) -> RunConfig:
+    """Return the recipe: senses one after the other, those learnt before replayed."""
+    return with_stages(folder, manifest, "onellm-laptop", progressive(replay=True))
+
+
+def onellm_laptop_forgetful(folder: Path, manifest: str | None) -> RunConfig:
+    """Return the ablation without replay: what is lost of the senses learnt before?"""
+    return with_stages(folder, manifest, "onellm-laptop-forgetful", progressive(replay=False))
+
+
+def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
+    """Return the ablation that learns all senses at once (paper, table 5).
+
+    One sense alone, the paper's "separate": polysense train onellm-laptop-joint --sense audio.
+    """
+    everything = (*FIRST, *SECOND, *THIRD)
+    stages = (*alignment("alignment", everything, 250), instruction())
+    return with_stages(folder, manifest, "onellm-laptop-joint", stages)
+
+
+def with_stages(
+    folder: Path, manifest: str | None, name: str, stages: tuple[Stage, ...]
+) -> RunConfig:
+    """Return the recipe with some stages; data and weights are fetched once, below `folder`."""
+    # Ablations share the data of the recipe itself.
+    home = folder.parent / "onellm"
+    data = prepare(home, with_pictures=False)
+    pairs = manifest or str(onellm_data.prepare(home))
+    return RunConfig(
+        recipe=name,
+        model=ModelConfig(
+            llm=LanguageModelConfig(str(data.llm), lora=LoraConfig(rank=16, alpha=32)),
+            encoder=EncoderConfig("efficientnet-lite", str(data.encoder), grid=2, class_token=True),
+            connector=ConnectorConfig(
+                "upm", width=384, layers=1, heads=6, queries=6, feedforward=768
+            ),
+            modalities={sense: dict(options) for sense, options in SENSES.items()},
+            system="Look.",
+        ),
+        data=DataConfig(pairs, held_out=0.08),
+        stages=stages,
+        evaluation=EvaluationConfig(max_new_tokens=16),
+    )
+
+
+def progressive(replay: bool) -> tuple[Stage, ...]:
+    """Return OneLLM's three alignment stages and its instruction stage."""
+    known: tuple[str, ...] = ()
+    stages: list[Stage] = []
+    for number, (new, steps) in enumerate(((FIRST, 50), (SECOND, 70), (THIRD, 90)), start=1):
+        known = (*known, *new) if replay else new
+        stages += alignment(f"alignment-{number}", known, steps)
+    return (*stages, instruction())
+
+
+def alignment(name: str, senses: tuple[str, ...], steps: int) -> tuple[Stage, Stage]:
+    """Return two stages: the words of captions, and captions through the frozen LLM."""
+    learn = ("tokenizers", "connector") if set(senses) - set(FIRST) else ("connector",)
+    words = Stage(
+        name.replace("alignment", "words"),
+        learn=learn,
+        senses=senses,
+        objective="words",
+        steps=4 * steps,
+        batch_size=64,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        evaluate_every=10_000,
+    )
+    captions = Stage(
+        name,
+        learn=learn,
+        senses=senses,
+        score=True,
+        steps=steps,
+        batch_size=32,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        evaluate_every=10_000,
+    )
+    return words, captions
+
+
+def instruction() -> Stage:
+    """Return instruction tuning over every sense and over films with sound, the LLM by LoRA."""
+    return Stage(
+        "instruction",
+        learn=("connector", "llm.*lora_*"),
+        score=True,
+        task="instruction",
+        chat="template",
+        steps=70,
+        batch_size=32,
+        learning_rate=1e-3,
+        evaluate_every=10_000,
+    )
