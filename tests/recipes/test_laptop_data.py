@@ -1,4 +1,4 @@
-"""The laptop manifest: captions as written, duplicates once, emoji for training only."""
+"""The laptop manifest: captions as written, duplicates once, drawings too."""
 
 from PIL import Image
 
@@ -32,22 +32,19 @@ def test_stamps_have_their_first_line_and_folder_and_are_taken_once(tmp_path):
     ]
 
 
-def test_emoji_are_named_by_unicode_and_never_held_out(tmp_path):
-    for character in "🐕🧤🐙":
-        stamp(tmp_path / "emoji", f"{ord(character):x}", "red")
-    lines = laptop_data.emoji_lines(tmp_path / "emoji", tmp_path)
-    assert sorted(line["caption"] for line in lines) == ["A dog.", "An octopus.", "Gloves."]
-    assert {line["split"] for line in lines} == {"train"}
+def test_drawings_are_taken_where_no_picture_has_their_name(tmp_path):
+    stamps = tmp_path / "stamps"
+    stamp(stamps, "a/one", "red", "One.")
+    (stamps / "a/two.txt").write_text("Two.\n")
+    for name in ("one", "two"):
+        (stamps / f"a/{name}.svg").write_text(f"<svg>{name}</svg>")
+    lines = laptop_data.stamp_lines(stamps, tmp_path)
+    assert [line["key"] for line in lines] == ["a/one.png", "a/two.svg"]
 
 
 def test_the_manifest_is_one_that_training_reads(tmp_path, monkeypatch):
     stamps = tmp_path / "packages/tuxpaint-stamps-default" / laptop_data.STAMPS
     stamp(stamps, "a/one", "red", "One.")
-    stamp(tmp_path / "emoji", "1f415", "blue")
-    (tmp_path / "packages/fonts-noto-color-emoji").mkdir()
     manifest = laptop_data.prepare_pictures(tmp_path)
     records = read_manifest(manifest, ["image"])
-    assert [(r.key, r.caption) for r in records] == [
-        ("a/one.png", "One."),
-        ("emoji/1f415.png", "A dog."),
-    ]
+    assert [(r.key, r.caption) for r in records] == [("a/one.png", "One.")]

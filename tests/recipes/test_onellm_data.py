@@ -32,8 +32,6 @@ def root(tmp_path):
     stamp.parent.mkdir(parents=True)
     Image.new("RGB", (8, 8), "red").save(stamp)
     stamp.with_suffix(".txt").write_text("A hen.\n")
-    (tmp_path / "packages/fonts-noto-color-emoji").mkdir()
-    (tmp_path / "emoji").mkdir()
     for name in SENSES[1:]:
         label = {"video": "rolling", "audio": "French"}.get(name, f"a {name}")
         line = {"caption": f"It is {label}.", "category": label}

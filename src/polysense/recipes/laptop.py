@@ -21,7 +21,7 @@ from polysense.recipes.laptop_data import prepare
 def laptop(folder: Path, manifest: str | None) -> RunConfig:
     """Return the recipe's config; data and weights are fetched into `folder`, once.
 
-    With `manifest`, one's own pictures take the place of the stamps and emoji.
+    With `manifest`, one's own pictures take the place of the stamps.
     """
     data = prepare(folder, with_pictures=manifest is None)
     return RunConfig(
@@ -29,7 +29,7 @@ def laptop(folder: Path, manifest: str | None) -> RunConfig:
         model=ModelConfig(
             llm=LanguageModelConfig(str(data.llm), lora=LoraConfig(rank=16, alpha=32)),
             encoder=EncoderConfig("efficientnet-lite", str(data.encoder), grid=2, class_token=True),
-            connector=ConnectorConfig("mlp", hidden=1024, dropout=0.1),
+            connector=ConnectorConfig("mlp", hidden=1024, dropout=0.3),
             modalities={"image": {"trim": True, "margin": 0.05}},
             system="Look.",  # the template's own message is four times as long, in every sample
         ),
@@ -40,30 +40,32 @@ def laptop(folder: Path, manifest: str | None) -> RunConfig:
                 "words",
                 learn=("connector",),
                 objective="words",
-                epochs=8,
-                evaluate_every=400,
+                epochs=10,
                 batch_size=64,
                 learning_rate=1e-3,
                 weight_decay=0.05,
+                evaluate_every=1_000,
             ),
             # Caption loss through the frozen LLM.
             Stage(
                 "alignment",
                 learn=("connector",),
-                task="instruction",
-                chat="template",
-                epochs=0.1,
-                learning_rate=5e-4,
+                epochs=0.4,
+                batch_size=32,
+                learning_rate=1e-3,
                 weight_decay=0.05,
+                evaluate_every=1_000,
             ),
+            # Questions and answers in the LLM's own chat.
             Stage(
                 "instruction",
                 learn=("connector", "llm.*lora_*"),
                 task="instruction",
                 chat="template",
-                epochs=0.5,
+                steps=80,
+                batch_size=24,
                 learning_rate=1e-3,
-                evaluate_every=400,
+                evaluate_every=1_000,
             ),
         ),
         evaluation=EvaluationConfig(max_new_tokens=24),

@@ -1,4 +1,4 @@
-"""Pictures: the laptop recipe's own, Tux Paint's stamps, and emoji for training only."""
+"""Pictures: the laptop recipe's own, Tux Paint's stamps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from polysense.recipes.laptop_data import STAMPS, prepare_pictures
 from polysense.recipes.packages import debian_package
 from polysense.recipes.senses.lines import Line
 
-PROVENANCE = {"image": "real: Tux Paint's stamps with their captions; emoji named by Unicode"}
+PROVENANCE = {"image": "real: Tux Paint's stamps with their captions"}
 
 
 def picture_lines(root: Path) -> list[Line]:
-    """Return a line for each captioned stamp and each emoji.
+    """Return a line for each captioned stamp.
 
     A stamp's category is its folder; whether it is held out follows from its key and the recipe's
     share, as in the laptop recipe.
