@@ -130,15 +130,19 @@ class ArraysOnly(pickle.Unpickler):
     seglearn's file is a pickle, which may run any program when read: what this one needs is listed.
     """
 
-    known = ("multiarray._reconstruct", "multiarray.scalar", "ndarray", "dtype")
+    known = frozenset(
+        (
+            "numpy.ndarray",
+            "numpy.dtype",
+            "numpy.core.multiarray._reconstruct",
+            "numpy.core.multiarray.scalar",
+            "_codecs.encode",  # how Python 3 writes bytes for Python 2
+        )
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the one of NumPy's names that is known, wherever this NumPy keeps it."""
-        if (module, name) == ("_codecs", "encode"):  # how old pickles write bytes
-            return super().find_class(module, name)
-        top, _, inside = module.partition(".")
-        place = ".".join([*inside.split(".")[1:], name]) if inside else name
-        if top != "numpy" or place not in self.known:
+        if f"{module}.{name}".replace("numpy._core", "numpy.core") not in self.known:
             raise PolysenseError(f"a pickled array file names {module}.{name}: refused")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
