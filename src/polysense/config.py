@@ -140,7 +140,8 @@ class Stage:
     parameters that move ("connector", "llm", "llm.*lora_*"); the rest stays bit for bit.
     `chat` names how a sample becomes a sequence (data/chat.py): "plain" puts the signal before the
     text, "template" uses the LLM's own chat template. `objective` is a name of the table in
-    training/objectives.py.
+    training/objectives.py. `packing` lets samples of a micro-batch share rows of up to `row_tokens`
+    tokens (data/packing.py), which changes the speed and not the losses.
     """
 
     name: str
@@ -151,6 +152,8 @@ class Stage:
     epochs: float = 1.0
     batch_size: int = 16
     accumulation: int = 1
+    packing: bool = True
+    row_tokens: int = 512
     learning_rate: float = 1e-3
     minimum_rate: float = 0.0
     warmup: float = 0.05
@@ -164,7 +167,8 @@ class Stage:
         where = f"stages.{self.name}"
         require(bool(self.learn), f"{where}.learn is empty: name what learns")
         require(self.epochs > 0, f"{where}.epochs must be positive, not {self.epochs}")
-        for name in ("batch_size", "accumulation", "checkpoint_every", "evaluate_every"):
+        counts = "batch_size accumulation row_tokens checkpoint_every evaluate_every"
+        for name in counts.split():
             require(getattr(self, name) >= 1, f"{where}.{name} must be at least 1")
         require(self.learning_rate > 0, f"{where}.learning_rate must be positive")
         require(0 <= self.warmup < 1, f"{where}.warmup is a share of the steps, in [0, 1)")

@@ -32,9 +32,15 @@ def collate(
     ids = pad([item.ids for item in items], pad_id, side)
     mask = pad([[1] * len(item.ids) for item in items], 0, side)
     labels = pad([item.labels for item in items], IGNORED, side)
+    return Batch(
+        input_ids=ids, attention_mask=mask, labels=labels, **{kind: stack_signals(signals)}
+    )
+
+
+def stack_signals(signals: Sequence[dict[str, list[torch.Tensor]]]) -> dict[str, torch.Tensor]:
+    """Stack the signals or features of each sense, sample by sample: {modality: [N, ...]}."""
     merged: dict[str, list[torch.Tensor]] = {}
     for sample in signals:
         for modality, tensors in sample.items():
             merged.setdefault(modality, []).extend(tensors)
-    stacked = {modality: torch.stack(tensors) for modality, tensors in merged.items()}
-    return Batch(input_ids=ids, attention_mask=mask, labels=labels, **{kind: stacked})
+    return {modality: torch.stack(tensors) for modality, tensors in merged.items()}

@@ -8,6 +8,7 @@ import torch
 
 from polysense.data.chat import ChatForm
 from polysense.data.collate import collate
+from polysense.data.packing import collate_packed
 from polysense.data.processor import PolysenseProcessor
 from polysense.training.features import FeatureCache
 from polysense.training.order import Pick
@@ -18,6 +19,7 @@ class TrainingData:
     """The samples of a stage, encoded once, handed out as batches.
 
     With a `cache`, batches hold features (the view changes with the epoch); without one, signals.
+    With `row_tokens`, samples share rows of so many tokens; without, each has a padded row.
     """
 
     def __init__(
@@ -26,10 +28,12 @@ class TrainingData:
         processor: PolysenseProcessor,
         form: ChatForm,
         cache: FeatureCache | None,
+        row_tokens: int | None = None,
     ) -> None:
         self.samples = list(samples)
         self.processor = processor
         self.cache = cache
+        self.row_tokens = row_tokens
         self.encoded = [
             processor.chat.encode(sample.messages, form, f"sample {sample.key!r}")
             for sample in self.samples
@@ -39,11 +43,14 @@ class TrainingData:
         return len(self.samples)
 
     def batch(self, picks: Sequence[Pick]) -> Batch:
-        """Return the batch of some picks, padded on the right."""
+        """Return the batch of some picks: packed, or padded on the right."""
         items = [self.encoded[pick.index] for pick in picks]
         signals = [self._signals(pick) for pick in picks]
         kind = "signals" if self.cache is None else "features"
-        return collate(items, signals, self.processor.pad_id, kind)
+        pad_id = self.processor.pad_id
+        if self.row_tokens is None:
+            return collate(items, signals, pad_id, kind)
+        return collate_packed(items, signals, pad_id, kind, self.row_tokens)
 
     def _signals(self, pick: Pick) -> dict[str, list[torch.Tensor]]:
         sample = self.samples[pick.index]

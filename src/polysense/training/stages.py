@@ -21,6 +21,7 @@ from polysense.data.datasets import Record, Split
 from polysense.data.processor import PolysenseProcessor
 from polysense.data.tasks import samples_for
 from polysense.errors import PolysenseError
+from polysense.model.decoder import packed_form
 from polysense.model.llm import compute_dtype
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import named, select
@@ -29,6 +30,7 @@ from polysense.training.dataset import TrainingData
 from polysense.training.features import FeatureCache, media_of
 from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
+from polysense.training.objectives import PACKED
 from polysense.types import Media
 
 
@@ -129,7 +131,9 @@ def train_stages(
 def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> TrainingData:
     """Return the batches of a stage's task over `records`."""
     samples = samples_for(stage.task, records)
-    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache)
+    shared = stage.packing and stage.objective in PACKED and packed_form(trainee.model.llm)
+    row_tokens = stage.row_tokens if shared else None
+    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens)
 
 
 def encoder_learns(model: PolysenseModel, config: RunConfig) -> bool:
