@@ -47,7 +47,7 @@ def a_sample(index):
 
 
 def a_run(parts, tmp_path, stage, row_tokens):
-    model, processor = parts
+    _, processor = parts
     data = TrainingData([a_sample(i) for i in range(9)], processor, "template", None, row_tokens)
     return StageRun(stage, data, data, tmp_path, 3, torch.float32, {})
 
@@ -65,7 +65,9 @@ def step_of(parts, run):
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_a_packed_step_equals_the_padded_one(parts, tmp_path, accumulation):
     learn = ("connector", "llm.*lora_*")
-    stage = Stage("s", learn, batch_size=8, accumulation=accumulation, clip=1e9)
+    stage = Stage(
+        "s", learn, batch_size=8, accumulation=accumulation, clip=1e9, learning_rate=1e-30
+    )
     padded = step_of(parts, a_run(parts, tmp_path, stage, None))
     packed = step_of(parts, a_run(parts, tmp_path, stage, 200))
     assert packed[0] == pytest.approx(padded[0], rel=1e-5)
@@ -81,7 +83,7 @@ def test_rows_are_shared_and_shorter_together(parts, tmp_path):
     padded, packed = (a_run(parts, tmp_path, stage, row_tokens) for row_tokens in (None, 200))
     picks = padded.order.at(0)
     one, other = padded.data.batch(picks), packed.data.batch(picks)
-    assert other["input_ids"].numel() < 0.8 * one["input_ids"].numel()
+    assert other["input_ids"].numel() < 0.9 * one["input_ids"].numel()
     assert len(other["input_ids"]) < len(one["input_ids"])
     assert (other["labels"] != -100).sum() == (one["labels"][:, 1:] != -100).sum()
 
