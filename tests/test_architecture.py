@@ -73,7 +73,6 @@ TESTED_BY: dict[str, str] = {
     "training/checkpoint.py": "training/test_resume.py",
     "training/dataset.py": "training/test_resume.py",
     "training/journal.py": "test_cli.py",
-    "training/loop.py": "test_architecture.py",
     "training/probe.py": "test_cli.py",
     "training/run.py": "model/test_polysense_model.py",
     "training/stages.py": "test_cli.py",

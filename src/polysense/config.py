@@ -161,6 +161,9 @@ class Stage:
     the stage, for the forgetting table. `copy_experts` begins the stage with every expert of a UPM
     as a copy of the first (OneLLM, section 3.2). `steps` counts optimizer steps in place of
     `epochs`.
+
+    `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
+    (data/packing.py), which changes the speed and not the losses.
     """
 
     name: str
@@ -176,6 +179,8 @@ class Stage:
     epochs: float = 1.0
     batch_size: int = 16
     accumulation: int = 1
+    packing: bool = True
+    row_tokens: int = 512
     learning_rate: float = 1e-3
     minimum_rate: float = 0.0
     warmup: float = 0.05
@@ -190,7 +195,8 @@ class Stage:
         require(bool(self.learn), f"{where}.learn is empty: name what learns")
         require(self.epochs > 0, f"{where}.epochs must be positive, not {self.epochs}")
         require(self.steps is None or self.steps >= 1, f"{where}.steps must be at least 1")
-        for name in ("batch_size", "accumulation", "checkpoint_every", "evaluate_every"):
+        counts = "batch_size accumulation row_tokens checkpoint_every evaluate_every"
+        for name in counts.split():
             require(getattr(self, name) >= 1, f"{where}.{name} must be at least 1")
         require(self.learning_rate > 0, f"{where}.learning_rate must be positive")
         require(0 <= self.warmup < 1, f"{where}.warmup is a share of the steps, in [0, 1)")

@@ -77,6 +77,7 @@ class Batch(dict[str, Any]):
 
     input_ids       [B, T]  placeholders where embeddings go
     attention_mask  [B, T]  1 at real positions
+    position_ids    [B, T]  instead of the mask, where samples share a row: restarts at 0 with each
     labels          [B, T]  ids to predict, -100 elsewhere (training only)
     signals         {modality: [N, ...]}      decoded signals, in reading order over the batch
     features        {modality: [N, F, E]}     instead of signals, where the encoder already ran

@@ -78,7 +78,7 @@ def test_no_assistant_turn_is_refused(chat):
 def test_collate_pads_on_the_asked_side(chat):
     rows = [chat.encode(talk("", text), "plain", "s") for text in ("A line.", "A blue circle.")]
     right = collate(rows, [{}, {}], 0, "signals")
-    left = collate(rows, [{}, {}], 0, "signals", "left")
+    left = collate(rows, [{}, {}], 0, (), "left")
     short = len(rows[0].ids)
     assert right["attention_mask"][0].tolist()[:short] == [1] * short
     assert left["attention_mask"][0].tolist()[-short:] == [1] * short

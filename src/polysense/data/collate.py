@@ -35,15 +35,21 @@ def collate(
     ids = pad([item.ids for item in items], pad_id, side)
     mask = pad([[1] * len(item.ids) for item in items], 0, side)
     labels = pad([item.labels for item in items], IGNORED, side)
+    return Batch(
+        input_ids=ids, attention_mask=mask, labels=labels, **stack_signals(media, features)
+    )
+
+
+def stack_signals(
+    media: Sequence[dict[str, list[torch.Tensor]]], features: Container[str]
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Stack each sense's tensors, sample by sample, as the signals and features of a Batch."""
     merged: dict[str, list[torch.Tensor]] = {}
     for sample in media:
         for modality, tensors in sample.items():
             merged.setdefault(modality, []).extend(tensors)
     stacked = {modality: torch.stack(tensors) for modality, tensors in merged.items()}
-    return Batch(
-        input_ids=ids,
-        attention_mask=mask,
-        labels=labels,
-        signals={name: value for name, value in stacked.items() if name not in features},
-        features={name: value for name, value in stacked.items() if name in features},
-    )
+    return {
+        "signals": {name: value for name, value in stacked.items() if name not in features},
+        "features": {name: value for name, value in stacked.items() if name in features},
+    }

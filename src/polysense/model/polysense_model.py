@@ -19,6 +19,7 @@ from polysense.errors import unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors import build_connector
+from polysense.model.decoder import label_hidden_loss, packed_inputs
 from polysense.model.encoder import Encoder
 from polysense.model.encoders import build_encoder
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
@@ -133,38 +134,37 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
+        position_ids: torch.Tensor | None = None,
         **options: Any,
     ) -> CausalLMOutputWithPast:
-        """Return logits [B, T, V]; with `labels`, the mean loss and only the logits it needs."""
+        """Return logits [B, T, V]; with `labels` the mean loss instead, which never makes them."""
         embeddings = self.embed(input_ids, signals, features, instructions)
-        if labels is None:
-            return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
-        total, count, logits = self.label_loss(embeddings, attention_mask, labels)
-        return CausalLMOutputWithPast(loss=total / count.clamp(min=1), logits=logits)
+        if labels is not None:
+            total, count = self.label_loss(embeddings, attention_mask, labels, position_ids)
+            return CausalLMOutputWithPast(loss=total / count.clamp(min=1))
+        if position_ids is not None:
+            options["position_ids"] = position_ids
+        return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
 
     def label_loss(
         self,
         embeddings: torch.Tensor,
         attention_mask: torch.Tensor | None,
         labels: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Next-token loss in nats: (sum over labels, number of labels, logits [B, K, V]).
+        position_ids: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Next-token loss in nats: (sum over labels, number of labels).
 
-        Logits are computed at the K columns that some row's label needs, never for the rest.
+        Rows hold one sample each, and `attention_mask` [B, T] marks their padding; or several, and
+        `position_ids` [B, T] restart at 0 with each: they do not see one another then.
         """
         targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-        columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = self.llm(
-            inputs_embeds=embeddings,
-            attention_mask=attention_mask,
-            logits_to_keep=columns,
-            use_cache=False,
-        ).logits
-        targets = targets[:, columns]
-        total = functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        return total, (targets != IGNORED).sum(), logits
+        if position_ids is None:
+            inputs: dict[str, Any] = {"attention_mask": attention_mask}
+        else:
+            inputs = packed_inputs(self.llm, position_ids)
+        total = label_hidden_loss(self.llm, embeddings, targets, IGNORED, inputs)
+        return total, (targets != IGNORED).sum()
 
     @torch.inference_mode()
     def generate(

@@ -8,6 +8,7 @@ import torch
 
 from polysense.data.chat import IGNORED, ChatForm, Encoded
 from polysense.data.collate import collate
+from polysense.data.packing import collate_packed
 from polysense.data.processor import PolysenseProcessor
 from polysense.training.features import FeatureCache
 from polysense.training.order import Pick
@@ -19,6 +20,8 @@ class TrainingData:
 
     With a `cache`, signals and features come from it (the view changes with the epoch); without
     one, signals are read from their files.
+
+    With `row_tokens`, samples share rows of so many tokens; without, each has a padded row.
     """
 
     def __init__(
@@ -27,11 +30,13 @@ class TrainingData:
         processor: PolysenseProcessor,
         form: ChatForm,
         cache: FeatureCache | None,
+        row_tokens: int | None = None,
     ) -> None:
         self.samples = list(samples)
         self.form: ChatForm = form
         self.processor = processor
         self.cache = cache
+        self.row_tokens = row_tokens
         self.encoded = [
             processor.chat.encode(sample.messages, form, f"sample {sample.key!r}")
             for sample in self.samples
@@ -41,10 +46,13 @@ class TrainingData:
         return len(self.samples)
 
     def batch(self, picks: Sequence[Pick]) -> Batch:
-        """Return the batch of some picks, padded on the right."""
+        """Return the batch of some picks: packed, or padded on the right."""
         items = [self.encoded[pick.index] for pick in picks]
         media = [self._signals(pick) for pick in picks]
-        return collate(items, media, self.processor.pad_id, self.encoded_senses)
+        pad_id, features = self.processor.pad_id, self.encoded_senses
+        if self.row_tokens is None:
+            return collate(items, media, pad_id, features)
+        return collate_packed(items, media, pad_id, features, self.row_tokens)
 
     def prompt(self, index: int) -> Batch:
         """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""

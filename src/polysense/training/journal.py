@@ -60,7 +60,7 @@ class Journal:
             disable=not main or not self.console.is_terminal,
         )
         self.mean: float | None = None
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
 
     def __enter__(self) -> Self:
         if not self.main:
@@ -81,20 +81,24 @@ class Journal:
             self.file.close()
             self.board.close()
 
-    def step(self, step: int, loss: float, rate: float, norm: float, seconds: float) -> None:
-        """Note one training step."""
+    def step(
+        self, step: int, loss: float, rate: float, norm: float, seconds: float, waited: float
+    ) -> None:
+        """Note one training step; of its `seconds`, the loop `waited` so many for data."""
         if not self.main:
             return
         self.mean = loss if self.mean is None else 0.95 * self.mean + 0.05 * loss
         self.seconds += seconds
+        self.waited += waited
         speed = (step - self.first) / self.seconds
-        self._write({"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds})
+        values = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
+        self._write({**values, "waited": waited / seconds})
         self.progress.update(self.task, completed=step, rate=speed, loss=self.mean)
         if not self.console.is_terminal and (step % 20 == 0 or step == self.steps):
             left = (self.steps - step) / speed
             self.console.print(
                 f"{self.stage} {step}/{self.steps}  loss {self.mean:.3f}  "
-                f"{speed:.2f} steps/s  ETA {left:.0f} s"
+                f"{speed:.2f} steps/s  waiting {self.waited / self.seconds:.0%}  ETA {left:.0f} s"
             )
 
     def held_out(self, step: int, losses: HeldOutLosses) -> None:

@@ -1,8 +1,9 @@
 """The one training loop. Model, stage, data and objective are its arguments; it never asks which.
 
-A step takes the samples that `order.at(step)` names, cut over processes and micro-batches; the loss
-of each label weighs the same wherever it lands. Gradients are summed over processes by hand, for
-every learnt parameter, so that a process whose samples lack a sense cannot hang the others.
+A step takes the samples that `order.at(step)` names, cut over processes and micro-batches, which
+are read ahead; the loss of each label weighs the same wherever it lands. Gradients are summed over
+processes by hand, for every learnt parameter, so that a process whose samples lack a sense cannot
+hang the others.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from polysense.data.chat import IGNORED
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import freeze_all_but
 from polysense.model.upm import UniversalProjection
+from polysense.training.ahead import ReadAhead
 from polysense.training.checkpoint import load_newest, save_checkpoint
 from polysense.training.dataset import TrainingData
 from polysense.training.journal import Journal
 from polysense.training.objectives import objective_named
 from polysense.training.order import Order, Pick, grouped, learning_rate
 from polysense.training.probe import held_out_losses
+from polysense.types import Batch
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,17 @@ def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) 
     if first >= run.steps:
         return
     main = accelerator.is_main_process
-    with interruptible() as stopped, Journal(run.folder, stage.name, first, run.steps, main) as log:
+    with (
+        interruptible() as stopped,
+        Journal(run.folder, stage.name, first, run.steps, main) as log,
+        read_ahead(run, first, accelerator) as batches,
+    ):
         for step in range(first, run.steps):
-            started = time.monotonic()
-            loss, norm = take_step(model, run, step, learnt, optimizer, accelerator)
-            done = step + 1
-            log.step(done, loss, optimizer.param_groups[0]["lr"], norm, time.monotonic() - started)
+            started, waited = time.monotonic(), batches.waited
+            loss, norm = take_step(model, run, step, learnt, optimizer, accelerator, batches)
+            done, seconds = step + 1, time.monotonic() - started
+            rate, waited = optimizer.param_groups[0]["lr"], batches.waited - waited
+            log.step(done, loss, rate, norm, seconds, waited)
             last = done == run.steps
             if main and (done % stage.evaluate_every == 0 or last):
                 log.held_out(done, held_out_losses(model, run.held_out, run.dtype, stage))
@@ -94,23 +102,22 @@ def take_step(
     learnt: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
+    batches: Iterator[Batch],
 ) -> tuple[float, float]:
-    """One optimizer step; returns the mean loss per label in nats and the gradient's norm."""
+    """One optimizer step; returns the mean loss per label in nats and the gradient's norm.
+
+    `batches` gives this process's micro-batches of the step, those of `my_parts`.
+    """
     objective = objective_named(run.stage.objective)
-    picks = run.order.at(step)
-    labels = sum(label_count(run.data, pick) for pick in picks)
+    labels = sum(label_count(run.data, pick) for pick in run.order.at(step))
     rate = learning_rate(run.stage, step, run.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss = torch.zeros((), device=accelerator.device)
-    parts = accelerator.num_processes * run.stage.accumulation
-    for part in range(accelerator.process_index, parts, accelerator.num_processes):
-        mine = picks[part::parts]
-        if not mine:
-            continue
+    for part, _ in my_parts(run, step, accelerator):
+        batch = next(batches).to(accelerator.device)
         torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + part)
-        batch = run.data.batch(mine).to(accelerator.device)
         with torch.autocast(accelerator.device.type, run.dtype, enabled=run.dtype != torch.float32):
             total, _ = objective(model, batch)
         accelerator.backward(total / labels)
@@ -121,6 +128,23 @@ def take_step(
     norm = torch.nn.utils.clip_grad_norm_(learnt.values(), run.stage.clip)
     optimizer.step()
     return float(loss), float(norm)
+
+
+def my_parts(run: StageRun, step: int, accelerator: Accelerator) -> list[tuple[int, list[Pick]]]:
+    """Return this process's micro-batches of a step: (number of the part, its samples)."""
+    picks = run.order.at(step)
+    parts = accelerator.num_processes * run.stage.accumulation
+    mine = range(accelerator.process_index, parts, accelerator.num_processes)
+    return [(part, picks[part::parts]) for part in mine if picks[part::parts]]
+
+
+def read_ahead(run: StageRun, first: int, accelerator: Accelerator) -> ReadAhead[list[Pick], Batch]:
+    """Return this process's micro-batches from step `first` on; threads read live signals."""
+    wanted = (
+        picks for step in range(first, run.steps) for _, picks in my_parts(run, step, accelerator)
+    )
+    # Features of the cache lie in memory: a thread would cost more than it saves.
+    return ReadAhead(run.data.batch, wanted, depth=4 if run.data.cache is None else 0)
 
 
 def label_count(data: TrainingData, pick: Pick) -> int:

@@ -21,8 +21,8 @@ Objective = Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
 def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of the labelled tokens, in nats: (sum, number of labels)."""
     embeddings = model.embed(**batch)
-    total, count, _ = model.label_loss(embeddings, batch["attention_mask"], batch["labels"])
-    return total, count
+    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
+    return model.label_loss(embeddings, mask, batch["labels"], positions)
 
 
 def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +64,9 @@ def rarity(rows: torch.Tensor, tokens: torch.Tensor, count: int) -> torch.Tensor
 
 
 OBJECTIVES: dict[str, Objective] = {"next_token": next_token, "words": words}
+
+# Objectives whose samples may share a row: `words` draws one place from each row, so they may not.
+PACKED = frozenset({"next_token"})
 
 
 def objective_named(name: str) -> Objective:

@@ -22,6 +22,7 @@ from polysense.data.datasets import Record, Split
 from polysense.data.processor import PolysenseProcessor
 from polysense.data.tasks import samples_for
 from polysense.errors import PolysenseError, unknown_name
+from polysense.model.decoder import packed_form
 from polysense.model.llm import compute_dtype
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import named, select
@@ -38,6 +39,7 @@ from polysense.training.forgetting import (
 )
 from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
+from polysense.training.objectives import PACKED
 from polysense.types import Media
 
 
@@ -157,7 +159,9 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
         raise PolysenseError(
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
         )
-    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache)
+    shared = stage.packing and stage.objective in PACKED and packed_form(trainee.model.llm)
+    row_tokens = stage.row_tokens if shared else None
+    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens)
 
 
 def known_scores(trainee: Trainee, stage: Stage, known: set[str]) -> list[SenseScore]:

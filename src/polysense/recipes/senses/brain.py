@@ -127,7 +127,9 @@ def simulate(features: np.ndarray, keys: list[str], repeats: int) -> np.ndarray:
     for index, key in enumerate(keys):
         for repeat in range(repeats):
             white = generator(f"fmri {key} {repeat}").normal(size=(SCANS, VOXELS))
-            noise = NOISE * lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
+            noise = NOISE * np.asarray(
+                lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
+            )
             course = response[:, None] * sizes[index] + noise
             answers[index, repeat] = response @ course / (response @ response)
     return answers

@@ -95,7 +95,7 @@ def convert_library(package: Path, folder: Path) -> None:
         (folder / category).mkdir()
         for library, model in sorted(set(models), key=lambda pair: digest(pair[1]))[:PER_CLASS]:
             name = f"{library.stem}-{PurePosixPath(model).parent.name}".lower()
-            arrays = read_model(library, model)
+            arrays: dict[str, Any] = read_model(library, model)
             np.savez_compressed(folder / category / f"{name}.npz", **arrays)
 
 
@@ -130,7 +130,9 @@ def read_model(library: Path, model: str) -> dict[str, np.ndarray]:
         parts = [part for part in scene.geometry.values() if isinstance(part, trimesh.Trimesh)]
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = [part.faces + start for part, start in zip(parts, starts, strict=False)]
-    colours = [np.tile(np.uint8(main_colour(part)), (len(part.faces), 1)) for part in parts]
+    colours = [
+        np.tile(np.array(main_colour(part), dtype=np.uint8), (len(part.faces), 1)) for part in parts
+    ]
     return {
         "vertices": in_unit_sphere(np.concatenate([part.vertices for part in parts])),
         "faces": np.concatenate(faces).astype(np.int32),

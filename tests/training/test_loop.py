@@ -1,0 +1,109 @@
+"""A packed step is the unpacked step: same loss, same gradients, whatever shares a row.
+
+Samples with a picture, with two, and without any; in the LLM, LoRA learns too.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from tiny import tiny_config
+
+from polysense.config import Stage
+from polysense.model.selection import freeze_all_but
+from polysense.training.dataset import TrainingData
+from polysense.training.loop import StageRun, my_parts, read_ahead, take_step
+from polysense.training.probe import held_out_losses
+from polysense.training.run import build, resolve
+from polysense.types import Media, Message, Sample, Text
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    config = tiny_config(tmp_path_factory.mktemp("parts"))
+    connector = replace(config.model.connector, dropout=0.0)  # it would draw by row
+    torch.manual_seed(0)
+    model, processor = build(
+        resolve(replace(config, model=replace(config.model, connector=connector)))
+    )
+    for name, weight in model.llm.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, 0, 0.1)
+    return model, processor
+
+
+def a_sample(index):
+    """Of three samples one has no picture, one has one, one has two; the texts differ in length."""
+    colours = ("red", "green", "blue")[: index % 3]
+    pictures = tuple(
+        Media("image", Image.new("RGB", (30, 20 + index), colour)) for colour in colours
+    )
+    question = (*pictures, Text("What is this? " * (1 + index % 4)))
+    answer = (Text("A red line. " * (1 + index % 5)),)
+    return Sample(f"s{index}", (Message("user", question), Message("assistant", answer)))
+
+
+def a_run(parts, tmp_path, stage, row_tokens):
+    _, processor = parts
+    data = TrainingData([a_sample(i) for i in range(9)], processor, "template", None, row_tokens)
+    return StageRun(stage, data, data, tmp_path, 3, torch.float32, {})
+
+
+def step_of(parts, run):
+    model = parts[0]
+    learnt = freeze_all_but(model, run.stage.learn)
+    optimizer = torch.optim.SGD(learnt.values(), lr=0.0)
+    accelerator = Accelerator(cpu=True)
+    with read_ahead(run, 0, accelerator) as batches:
+        loss, norm = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
+    return loss, norm, {name: weight.grad.clone() for name, weight in learnt.items()}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_packed_step_equals_the_padded_one(parts, tmp_path, accumulation):
+    learn = ("connector", "llm.*lora_*")
+    stage = Stage(
+        "s", learn, batch_size=8, accumulation=accumulation, clip=1e9, learning_rate=1e-30
+    )
+    padded = step_of(parts, a_run(parts, tmp_path, stage, None))
+    packed = step_of(parts, a_run(parts, tmp_path, stage, 200))
+    assert packed[0] == pytest.approx(padded[0], rel=1e-5)
+    assert packed[1] == pytest.approx(padded[1], rel=1e-5)
+    largest = max(float(gradient.abs().max()) for gradient in padded[2].values())
+    assert any(gradient.abs().sum() > 0 for name, gradient in padded[2].items() if "lora" in name)
+    for name, gradient in padded[2].items():
+        torch.testing.assert_close(packed[2][name], gradient, rtol=1e-4, atol=1e-5 * largest)
+
+
+def test_rows_are_shared_and_shorter_together(parts, tmp_path):
+    stage = Stage("s", ("connector",), batch_size=8)
+    padded, packed = (a_run(parts, tmp_path, stage, row_tokens) for row_tokens in (None, 200))
+    picks = padded.order.at(0)
+    one, other = padded.data.batch(picks), packed.data.batch(picks)
+    assert other["input_ids"].numel() < 0.9 * one["input_ids"].numel()
+    assert len(other["input_ids"]) < len(one["input_ids"])
+    assert (other["labels"] != -100).sum() == (one["labels"][:, 1:] != -100).sum()
+
+
+def test_the_held_out_loss_is_the_same(parts, tmp_path):
+    stage = Stage("s", ("connector",), batch_size=5)
+    losses = [
+        held_out_losses(parts[0], a_run(parts, tmp_path, stage, tokens).data, torch.float32, stage)
+        for tokens in (None, 200)
+    ]
+    assert losses[0].true == pytest.approx(losses[1].true, rel=1e-5)
+
+
+def test_processes_and_micro_batches_share_the_samples_of_a_step(parts, tmp_path):
+    run = a_run(parts, tmp_path, Stage("s", ("connector",), batch_size=7, accumulation=2), 200)
+    shared = [
+        my_parts(run, 1, SimpleNamespace(num_processes=2, process_index=index))
+        for index in range(2)
+    ]
+    numbers = [number for mine in shared for number, _ in mine]
+    picks = [pick for mine in shared for _, part in mine for pick in part]
+    assert sorted(numbers) == [0, 1, 2, 3]
+    assert sorted(p.index for p in picks) == sorted(p.index for p in run.order.at(1))
