@@ -1,4 +1,4 @@
-"""The command line: train, ask, evaluate, describe.
+"""The command line: train, ask, evaluate, describe, bench.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130, and a training run
 that was stopped goes on when the same command is given again.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from polysense.errors import PolysenseError
+from polysense.errors import PolysenseError, unknown_name
 
 DATA = "data"
 
@@ -54,6 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
     describe = commands.add_parser("describe", help="print a run's parts and shapes")
     describe.add_argument("run")
     describe.set_defaults(act=describe_command)
+
+    bench = commands.add_parser("bench", help="measure a claim about speed or memory")
+    bench.add_argument("name", help="name of a file in bench/, like packing")
+    bench.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
+    bench.set_defaults(act=bench_command)
 
     for command in (ask, evaluate, describe):
         command.add_argument("--llm", help="where the LLM lies now, if it has moved")
@@ -165,6 +171,22 @@ def describe_command(arguments: argparse.Namespace) -> None:
 
     model, _ = load(arguments)
     print_description(model, Console())
+
+
+def bench_command(arguments: argparse.Namespace) -> None:
+    """Run a benchmark of the repository, in a process of its own; its exit code becomes ours."""
+    folder = Path(__file__).resolve().parents[2] / "bench"
+    if not folder.is_dir():
+        raise PolysenseError(
+            "benchmarks are in the repository only: install it with pip install -e"
+        )
+    names = {path.stem for path in folder.glob("*.py")} - {"measure"}
+    if arguments.name not in names:
+        raise unknown_name("benchmark", arguments.name, names)
+    command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)
 
 
 def quiet_libraries() -> None:
