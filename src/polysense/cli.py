@@ -1,4 +1,4 @@
-"""The command line: train, ask, evaluate, describe, import.
+"""The command line: train, ask, evaluate, describe, import, bench.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130, and a training run
 that was stopped goes on when the same command is given again.
@@ -24,6 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
     add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
+    bench = subparsers.add_parser("bench", help="measure a claim about speed or memory")
+    bench.add_argument("name", help="name of a file in bench/, like packing")
+    bench.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
+    bench.set_defaults(act=commands.bench_command)
     for name, act, what in (
         ("ask", commands.ask_command, "ask about files: ask RUN [FILE ...] QUESTION"),
         ("evaluate", commands.evaluate_command, "score a run on its held-out data"),

@@ -6,10 +6,12 @@ Heavy libraries are imported by the command that needs them, so that `polysense 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polysense.errors import PolysenseError
+from polysense.errors import PolysenseError, unknown_name
 
 if TYPE_CHECKING:
     from polysense.config import RunConfig
@@ -154,3 +156,19 @@ def import_command(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     import_checkpoint(arguments.family, arguments.path, out, arguments.precision)
     print(f'Imported: {out}\nAsk:      polysense ask {out} picture.png "What is this?"')
+
+
+def bench_command(arguments: argparse.Namespace) -> None:
+    """Run a benchmark of the repository, in a process of its own; its exit code becomes ours."""
+    folder = Path(__file__).resolve().parents[2] / "bench"
+    if not folder.is_dir():
+        raise PolysenseError(
+            "benchmarks are in the repository only: install it with pip install -e"
+        )
+    names = {path.stem for path in folder.glob("*.py")} - {"measure"}
+    if arguments.name not in names:
+        raise unknown_name("benchmark", arguments.name, names)
+    command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)

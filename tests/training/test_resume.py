@@ -4,6 +4,7 @@ The runs go through polysense.training.loop, polysense.training.checkpoint,
 polysense.training.objectives and polysense.training.dataset.
 """
 
+import json
 import os
 import random
 import signal
@@ -58,6 +59,8 @@ def test_killed_and_resumed_run_equals_the_unbroken_one(tmp_path):
     different = [name for name in expected if not torch.equal(expected[name], found[name])]
     assert not different, f"killed after {kill_at} of {total} log lines"
     logs = [(run / "stages/alignment/log.jsonl").read_text() for run in (whole, broken)]
+    assert all(0 <= json.loads(line).get("waited", 0) <= 1 for line in logs[0].splitlines())
+    assert '"waited"' in logs[0]
     losses = [[line.split('"rate"')[0] for line in log.splitlines()] for log in logs]
     assert losses[0] == losses[1]
 

@@ -1,0 +1,104 @@
+"""How much faster a frozen LLM is trained through with samples packed into rows than padded.
+
+Both runs take the same samples and the same loss (at labels only); the step is forward and backward
+to the input embeddings, as in alignment. Lengths are those of captioned pictures: some places and a
+log-normal number of words.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from measure import report, seconds
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from polysense.data.chat import IGNORED, Encoded
+from polysense.data.collate import collate
+from polysense.data.packing import collate_packed
+from polysense.model.decoder import label_hidden_loss, packed_inputs
+from polysense.types import Batch
+
+
+def captioned(samples: int, places: int, vocabulary: int) -> list[Encoded]:
+    """Return samples of `places` unlearnt positions and a caption of about 15 words."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randn(samples, generator=generator).mul(0.5).add(2.7).exp().round().int()
+    encoded = []
+    for count in words.tolist():
+        ids = torch.randint(1, vocabulary, (places + count,), generator=generator).tolist()
+        encoded.append(Encoded(ids, [IGNORED] * places + ids[places:]))
+    return encoded
+
+
+def step(llm, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
+    """Run forward and backward; return the summed loss."""
+    targets = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
+    if "position_ids" in batch:
+        inputs = packed_inputs(llm, batch["position_ids"])
+    else:
+        inputs = {"attention_mask": batch["attention_mask"]}
+    loss = label_hidden_loss(llm, embeddings, targets, IGNORED, inputs)
+    torch.autograd.grad(loss, embeddings)
+    return loss.detach()
+
+
+def main() -> None:
+    """Measure both and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--llm", help="folder of an LLM (default: a random LLaMA)")
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--vocabulary", type=int, default=8192)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--places", type=int, default=6, help="positions a picture takes")
+    parser.add_argument("--row-tokens", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    dtype = getattr(torch, options.dtype)
+    if options.llm:
+        llm = AutoModelForCausalLM.from_pretrained(options.llm, dtype=dtype)
+    else:
+        config = LlamaConfig(
+            vocab_size=options.vocabulary,
+            hidden_size=options.width,
+            intermediate_size=3 * options.width,
+            num_hidden_layers=options.layers,
+            num_attention_heads=options.width // 32,
+        )
+        llm = LlamaForCausalLM(config).to(dtype)
+    llm.requires_grad_(False).eval().to(options.device)
+    items = captioned(options.samples, options.places, llm.config.vocab_size)
+    none = [{}] * len(items)
+    batches = {
+        "padded": collate(items, none, 0, "features"),
+        "packed": collate_packed(items, none, 0, "features", options.row_tokens),
+    }
+    rates, losses = {}, {}
+    for name, batch in batches.items():
+        batch = batch.to(options.device)
+        words = llm.get_input_embeddings()(batch["input_ids"]).requires_grad_()
+        losses[name] = float(step(llm, batch, words))
+        spent = seconds(lambda b=batch, w=words: step(llm, b, w), options.repeats, options.device)
+        rates[name] = len(items) / spent
+    tokens = sum(len(item.ids) for item in items)
+    report(
+        "packing",
+        options.device,
+        vars(options),
+        {
+            "padded_samples_per_second": rates["padded"],
+            "packed_samples_per_second": rates["packed"],
+            "ratio": rates["packed"] / rates["padded"],
+            "padded_used": tokens / batches["padded"]["input_ids"].numel(),
+            "packed_used": tokens / batches["packed"]["input_ids"].numel(),
+            "relative_loss_difference": abs(losses["packed"] / losses["padded"] - 1),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

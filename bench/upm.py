@@ -1,0 +1,100 @@
+"""The UPM's experts batched, against one after the other over all positions (OneLLM's release).
+
+Forward and backward, equal outputs. The defaults are a quarter of the paper's width; --width 1024
+--layers 8 --heads 16 are the paper's sizes (arXiv 2312.03700, section 3.2).
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from measure import report, seconds
+from torch.nn import functional
+
+from polysense.config import ConnectorConfig
+from polysense.model.upm import ExpertBlock, UniversalProjection
+
+
+def one_block(block: ExpertBlock, k: int, x: torch.Tensor) -> torch.Tensor:
+    """Apply expert k of a block to x [N, T, E], at every position."""
+    normed = functional.rms_norm(x, x.shape[-1:], block.attention_norm[k], 1e-5)
+    query, key, value = (
+        functional.linear(normed, weight[k]).unflatten(2, (block.heads, -1)).transpose(1, 2)
+        for weight in (block.wq, block.wk, block.wv)
+    )
+    mixed = functional.scaled_dot_product_attention(query, key, value)
+    x = x + functional.linear(mixed.transpose(1, 2).flatten(2), block.wo[k])
+    normed = functional.rms_norm(x, x.shape[-1:], block.ffn_norm[k], 1e-5)
+    gated = functional.silu(functional.linear(normed, block.w1[k]))
+    return x + functional.linear(gated * functional.linear(normed, block.w3[k]), block.w2[k])
+
+
+def sequential(upm: UniversalProjection, features: torch.Tensor, sense: str) -> torch.Tensor:
+    """Return what upm.project does, the release's way: experts in turn, cut to the queries last."""
+    tokens = upm.tokens[sense].expand(len(features), -1, -1)
+    inside = torch.cat([tokens, upm.input_projection[sense](features)], dim=1)
+    weights = upm.routers[sense](tokens)
+    mixed = torch.zeros_like(tokens)
+    for k in range(upm.experts):
+        x = inside
+        for block in upm.blocks:
+            assert isinstance(block, ExpertBlock)
+            x = one_block(block, k, x)
+        mixed = mixed + weights[..., k : k + 1] * x[:, : upm.queries]
+    return upm.output_projection[sense](mixed)
+
+
+def main() -> None:
+    """Measure both and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--experts", type=int, default=3)
+    parser.add_argument("--queries", type=int, default=30)
+    parser.add_argument("--features", type=int, default=257)
+    parser.add_argument("--signals", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    config = ConnectorConfig(
+        "upm",
+        layers=options.layers,
+        heads=options.heads,
+        queries=options.queries,
+        experts=options.experts,
+    )
+    place = {"device": options.device, "dtype": getattr(torch, options.dtype)}
+    upm = UniversalProjection(config, ["a sense"], options.width, options.width, 1.0).to(**place)
+    features = torch.randn(options.signals, options.features, options.width, **place)
+
+    def run(project) -> torch.Tensor:
+        upm.zero_grad(set_to_none=True)
+        out = project(features, "a sense")
+        out.square().sum().backward()
+        return out.detach()
+
+    ways = {
+        "batched": lambda: run(upm.project),
+        "sequential": lambda: run(lambda *given: sequential(upm, *given)),
+    }
+    outputs = {name: way() for name, way in ways.items()}
+    spent = {name: seconds(way, options.repeats, options.device) for name, way in ways.items()}
+    difference = (outputs["batched"] - outputs["sequential"]).abs().max()
+    report(
+        "upm",
+        options.device,
+        vars(options),
+        {
+            "seconds": spent,
+            "ratio": spent["sequential"] / spent["batched"],
+            "largest_difference": float(difference / outputs["sequential"].abs().max()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
