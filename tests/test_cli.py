@@ -1,9 +1,8 @@
 """Every user's mistake is one line that says what to do, exit code 2, and nothing half-written.
 
 The commands are polysense.commands. On a tiny run they exercise
-polysense.evaluation.evaluate, polysense.evaluation.report,
-polysense.evaluation.tables, polysense.model.describe, polysense.training.stages,
-polysense.training.journal and polysense.training.probe.
+polysense.model.describe, polysense.training.stages, polysense.training.journal and
+polysense.training.probe.
 """
 
 import json
@@ -162,22 +161,25 @@ def test_too_many_bad_pictures_end_the_run(capsys, tiny_recipe, tmp_path):
 
 def test_train_leaves_a_whole_run_and_the_other_commands_read_it(capsys, tiny_recipe, tmp_path):
     out = succeeds(capsys, "train", "tiny")
-    assert "held-out pictures" in out
+    assert "held-out samples of one sense" in out
+    assert "polysense ask runs/tiny parts/pictures/" in out
     folder = tmp_path / "runs/tiny"
     for name in ("run.json", "config.json", "model.safetensors", "loss.png", "evaluation.json"):
         assert (folder / name).is_file(), name
     page = (folder / "report.html").read_text()
-    assert (
-        page.count("data:image/jpeg")
-        == json.loads((folder / "evaluation.json").read_text())["held_out"]
-    )
+    (scored,) = json.loads((folder / "evaluation.json").read_text())["senses"]
+    assert page.count("data:image/jpeg") == len(scored["answers"]) == scored["held_out"]
     assert "http" not in page.replace("http-equiv", "")
     assert list(folder.glob("stages/alignment/tensorboard/*"))
     assert not list(folder.rglob(".writing*"))
     before = (folder / "model.safetensors").stat().st_mtime_ns
     succeeds(capsys, "train", "tiny")
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
-    assert "retrieval" in succeeds(capsys, "evaluate", folder, "--limit", "3")
+    assert "3 held-out samples" in succeeds(capsys, "evaluate", folder, "--limit", "3")
+    assert "2 held-out samples" in succeeds(capsys, "evaluate", folder, "--per-sense", "2")
+    (scored,) = json.loads((folder / "evaluation.json").read_text())["senses"]
+    assert len(scored["answers"]) == 2
+    assert "must be positive" in fails(capsys, "evaluate", folder, "--limit", "-1")
     assert "frozen" in succeeds(capsys, "describe", folder)
     Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
     assert succeeds(capsys, "ask", folder, tmp_path / "red.png", "What is this?") is not None

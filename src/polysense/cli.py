@@ -40,7 +40,15 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--chat", action="store_true", help="go on talking")
             command.add_argument("--max-new-tokens", type=int, default=64)
         if name == "evaluate":
-            command.add_argument("--limit", type=int, default=0, help="take so many samples")
+            command.add_argument(
+                "--per-sense", type=int, help="at most so many samples of each sense (0: all)"
+            )
+            command.add_argument(
+                "--limit",
+                type=int,
+                default=0,
+                help="a glance at about so many samples of all senses together; nothing is saved",
+            )
         add_places(command)
         command.set_defaults(act=act)
     return parser

@@ -6,6 +6,8 @@ Heavy libraries are imported by the command that needs them, so that `polysense 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from polysense.errors import PolysenseError, unknown_name
 
 if TYPE_CHECKING:
     from polysense.config import RunConfig
+    from polysense.evaluation.result import Evaluation
     from polysense.training.stages import Trainee
 
 DATA = "data"
@@ -58,8 +61,9 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
     """Evaluate a trained run unless that is done, write its report, and print both."""
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import FILE, evaluate, read_evaluated
+    from polysense.evaluation.evaluate import evaluate
     from polysense.evaluation.report import write_report
+    from polysense.evaluation.result import FILE, read_evaluated
     from polysense.evaluation.tables import print_evaluation
 
     console = Console()
@@ -67,22 +71,38 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
     if result is None:
         cached, split = trainee.cache, trainee.split
         if cached is None:  # what lies before the connector has learnt; it is done now
-            cached, split = filled_cache(trainee.model, split, views=1)
+            cached, split = filled_cache(trainee.model, split, config)
         result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
         result.save(folder)
     report = write_report(folder, result, trainee.model, config)
     print_evaluation(result, console)
     console.print(
-        f'Report: {report}\nAsk:    polysense ask {folder} picture.png "What is this?"',
+        f"Report: {report}\nAsk:    {asking_again(result, folder, config)}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 
-def filled_cache(model, split, views: int):
-    """Compute a split's features; return the cache, and the split without what cannot be read."""
-    from polysense.training.features import FeatureCache, media_of
+def asking_again(result: Evaluation, folder: Path, config: RunConfig) -> str:
+    """Return the command that asks about the first held-out sample; of several senses, files are
+    given with theirs."""
+    files = result.senses[0].answers[0].files
+    several = len(config.model.modalities) > 1
+    named = [
+        (f"{file.modality}:" if several else "") + os.path.relpath(file.path) for file in files
+    ]
+    return shlex.join(["polysense", "ask", str(folder), *named, config.evaluation.question])
 
-    cache = FeatureCache(Path(DATA) / "features", model, views)
+
+def filled_cache(model, split, config: RunConfig):
+    """Fill a finished run's cache, the one its training used where the encoder stayed frozen;
+    return it, and the split without what cannot be read."""
+    from polysense.training.features import FeatureCache, media_of
+    from polysense.training.stages import encoder_learns, learning_senses
+
+    views = 1 if encoder_learns(model, config) else config.data.views
+    cache = FeatureCache(Path(DATA) / "features", model, views, learning_senses(model, config))
     bad = cache.fill(media_of([*split.train, *split.held_out]))
     return cache, split.without(bad)
 
@@ -130,8 +150,9 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run)
     model, processor = load(arguments)
     config = read_run(folder)
-    cache, split = filled_cache(model, split_of(config), config.data.views)
-    settings = replace(config.evaluation, limit=arguments.limit)
+    each = config.evaluation.per_sense if arguments.per_sense is None else arguments.per_sense
+    settings = replace(config.evaluation, limit=arguments.limit, per_sense=each)
+    cache, split = filled_cache(model, split_of(config), config)
     result = evaluate(model, processor, cache, split, settings)
     if not arguments.limit:
         result.save(folder)

@@ -222,11 +222,20 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How a run is scored: generation limits, and how many held-out samples to take (0: all)."""
+    """How a run is scored: what is asked, the length of answers, and how many held-out samples.
+
+    per_sense  at most so many of each sense, spread evenly over those held out (0: all)
+    limit      at most about so many over all senses, shared equally (0: no limit)
+    """
 
     max_new_tokens: int = 32
     limit: int = 0
+    per_sense: int = 60
     question: str = "What is this?"
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "per_sense"):
+            require(getattr(self, name) >= 0, f"evaluation.{name} must be positive, or 0 for all")
 
 
 @dataclass(frozen=True)

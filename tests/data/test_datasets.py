@@ -64,3 +64,14 @@ def test_tasks_make_conversations_and_name_the_known(tmp_path):
     assert asked == samples_for("instruction", records)
     with pytest.raises(PolysenseError, match="did you mean 'caption'"):
         samples_for("captions", records)
+
+
+def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    (tmp_path / "a.png").write_bytes(b"x")
+    line = {"image": "a.png", "audio": "a.wav", "caption": "A bell.", "source": " simulated "}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line))
+    (record,) = read_manifest(tmp_path / "m.jsonl", ["image", "audio"])
+    assert record.senses == "audio+image"
+    assert record.source == "simulated"
+    assert (record.category, record.split) == ("", "")

@@ -215,3 +215,12 @@ def test_wrong_options_are_refused():
     for options in ({"size": 0}, {"fit": "squeeze"}, {"mean": (1, 2)}, {"margin": 0.7}):
         with pytest.raises(PolysenseError):
             ImageModality(**options)
+
+
+def test_a_signal_is_shown_as_the_square_that_was_read():
+    picture = Image.effect_noise((16, 16), 80).convert("RGB")
+    sense = ImageModality(size=16)
+    shown = np.asarray(sense.picture(sense.read(picture))).astype(int)
+    assert np.abs(shown - np.asarray(picture).astype(int)).max() <= 1
+    bright = sense.picture(torch.full((3, 16, 16), 99.0))  # what augmenting may make of one
+    assert bright.getpixel((3, 3)) == (255, 255, 255)

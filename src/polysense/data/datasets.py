@@ -2,7 +2,8 @@
 
 A manifest is JSONL: {"image": "cat.png", "caption": "A cat.", "category": "animals"}, the key of
 the file being the name of a sense, with paths relative to the manifest. Optional: "key" (default:
-the path), "split": "train" (never held out), "source". Every line is checked before any work.
+the path), "split": "train" (never held out), "source" (where it is from: "real" or "simulated").
+Every line is checked before any work.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class Record:
     caption: str
     category: str = ""
     split: str = ""
+    source: str = ""
+
+    @property
+    def senses(self) -> str:
+        """The senses of its signals, as "audio+video"."""
+        return "+".join(sorted({media.modality for media in self.media}))
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ def parse_line(line: str, root: Path, modalities: Sequence[str], where: str) -> 
     if not texts.get("caption"):
         raise PolysenseError(f"{where}: no caption: say in words what the signal is")
     key = texts.get("key") or Path(str(values[media[0].modality])).as_posix()
-    return Record(key, media, texts["caption"], texts.get("category", ""), texts.get("split", ""))
+    rest = {name: texts.get(name, "") for name in ("category", "split", "source")}
+    return Record(key, media, texts["caption"], **rest)
 
 
 def text_value(values: Mapping[str, Any], name: str, where: str) -> str:

@@ -1,48 +1,70 @@
 """The report of a run: one HTML page that holds everything, and the loss curve as a PNG.
 
 In: a run folder with its logs, the evaluation, the model and the config. Out: report.html (no
-outside resource), loss.png.
+outside resource, no script), loss.png.
 """
 
 from __future__ import annotations
 
-import base64
 import datetime
-import io
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
-from PIL import Image
 
 from polysense.config import RunConfig
-from polysense.evaluation.evaluate import Evaluation
+from polysense.evaluation.curves import draw_losses
+from polysense.evaluation.gallery import data_uri, gallery
+from polysense.evaluation.result import NAMED, Evaluation, Figure
+from polysense.evaluation.routing import routing_weights
 from polysense.model.describe import part_rows
 from polysense.overrides import to_json
+from polysense.training.forgetting import SenseScore, read_scores
 from polysense.training.journal import LOG
 
-THUMBNAIL = 220
+
+@dataclass(frozen=True)
+class Remembered:
+    """A line of the forgetting table: a sense's score after each stage (None: not yet known).
+
+    `change` is the last score relative to the first, as "-8 %"; "" with fewer than two.
+    """
+
+    sense: str
+    scores: tuple[SenseScore | None, ...]
+    change: str
 
 
-def write_report(folder: Path, result: Evaluation, model: Any, config: RunConfig) -> Path:
+def write_report(folder: Path, evaluation: Evaluation, model: Any, config: RunConfig) -> Path:
     """Write report.html and loss.png into the run folder; returns the page's path."""
     curve = folder / "loss.png"
     draw_losses([folder / "stages" / stage.name / LOG for stage in config.stages], curve)
-    environment = Environment(loader=PackageLoader("polysense", "evaluation"), autoescape=True)
-    answers = [{**asdict(answer), "picture": thumbnail(answer.file)} for answer in result.answers]
+    environment = Environment(
+        loader=PackageLoader("polysense", "evaluation"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "ratio": ratio}
+    stages = read_scores(folder)
     page = environment.get_template("report.html.jinja").render(
         recipe=config.recipe,
         date=datetime.date.today().isoformat(),
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
-        sentence=sentence(result),
-        result=result,
-        answers=answers,
-        curve=data_uri(curve.read_bytes(), "png"),
+        lead=lead(evaluation),
+        evaluation=evaluation,
+        named=NAMED,
+        cards={result.sense: gallery(result, model.modalities) for result in evaluation.senses},
+        stage_names=list(stages),
+        remembered=remembered(stages),
+        routing=routing_weights(model, evaluation),
+        stages=config.stages,
         parts=part_rows(model),
+        curve=data_uri(curve.read_bytes(), "image/png"),
         config=json.dumps(to_json(config), indent=2),
     )
     scratch = folder / ".report.html"
@@ -51,68 +73,52 @@ def write_report(folder: Path, result: Evaluation, model: Any, config: RunConfig
     return folder / "report.html"
 
 
-def sentence(result: Evaluation) -> str:
-    """Return the result in one sentence."""
-    noun, top = result.figure("head-noun accuracy"), result.figure("retrieval top-5")
-    near = (
-        f", the nearest training picture's caption {noun.neighbour:.0%}" if noun.neighbour else ""
+def lead(evaluation: Evaluation) -> str:
+    """Return the result in a sentence or two."""
+    named, top = evaluation.figure(NAMED), evaluation.figure("retrieval top-1")
+    several = len(evaluation.senses) > 1
+    kinds = f"{len(evaluation.senses)} senses" if several else "one sense"
+    near = "" if named.neighbour is None else f", a nearest neighbour {percent(named.neighbour)}"
+    text = (
+        f"Asked about {evaluation.scored} held-out samples of {kinds}, the model names "
+        f"{percent(named.model)} right{' in the mean over senses' if several else ''} (blind "
+        f"{percent(named.blind)}{near}) and ranks the true caption first in {percent(top.model)} "
+        f"(blind {percent(top.blind)})."
     )
-    return (
-        f"Of {result.held_out} held-out samples the model names {noun.model:.0%} right (with "
-        f"shuffled signals {noun.blind:.0%}{near}), and finds the true caption among the "
-        f"{result.captions} best five in {top.model:.0%} (shuffled {top.blind:.0%})."
-    )
+    if several:
+        order = sorted(evaluation.senses, key=lambda result: result.named.model)
+        best, worst = order[-1], order[0]
+        text += (
+            f" Best is {best.sense} with {percent(best.named.model)}, weakest {worst.sense} with "
+            f"{percent(worst.named.model)}."
+        )
+    return text
 
 
-def data_uri(data: bytes, kind: str) -> str:
-    """Return bytes of a picture as something a page can hold."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+def remembered(stages: dict[str, list[SenseScore]]) -> list[Remembered]:
+    """Turn the scores after each stage into a line for each sense."""
+    found = [{score.sense: score for score in scores} for scores in stages.values()]
+    rows = []
+    for sense in dict.fromkeys(name for scores in found for name in scores):
+        scores = tuple(after.get(sense) for after in found)
+        known = [score.score for score in scores if score]
+        change = f"{known[-1] / known[0] - 1:+.0%}" if len(known) > 1 and known[0] else ""
+        rows.append(Remembered(sense, scores, change))
+    return rows
 
 
-def thumbnail(file: str) -> str:
-    """Return a small copy of a picture for the page; "" for what is no picture."""
-    try:
-        with Image.open(file) as picture:
-            small = picture.convert("RGBA")
-            small.thumbnail((THUMBNAIL, THUMBNAIL))
-            ground = Image.new("RGBA", small.size, (255, 255, 255, 255))
-            buffer = io.BytesIO()
-            Image.alpha_composite(ground, small).convert("RGB").save(buffer, "JPEG", quality=82)
-    except OSError:
-        return ""
-    return data_uri(buffer.getvalue(), "jpeg")
+def percent(value: float | None) -> str:
+    """Return a share as "62 %"; a dash for none."""
+    return "–" if value is None else f"{100 * value:.0f} %"
 
 
-def draw_losses(logs: list[Path], to: Path) -> None:
-    """Draw each stage's training, held-out and blind loss over its steps."""
-    import matplotlib
+def number(value: float | None) -> str:
+    """Return a score with three decimals; a dash for none."""
+    return "–" if value is None else f"{value:.3f}"
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
-        1, len(logs), figsize=(5 * len(logs), 3.4), squeeze=False, layout="constrained"
-    )
-    for place, log in zip(axes[0], logs, strict=True):
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        for name, label, style in (
-            ("loss", "training", {"color": "#c3cbe0", "linewidth": 1}),
-            ("held_out_loss", "held out", {"color": "#3b5bdb", "marker": "o", "markersize": 4}),
-            (
-                "blind_loss",
-                "held out, shuffled",
-                {"color": "#e8590c", "marker": "o", "markersize": 4},
-            ),
-        ):
-            points = [(line["step"], line[name]) for line in lines if name in line]
-            if points:
-                place.plot(*zip(*points, strict=True), label=label, **style)
-        place.set_title(log.parent.name)
-        place.set_xlabel("step")
-        place.set_ylabel("nats per token")
-        place.grid(alpha=0.25)
-        place.legend(frameon=False)
-    scratch = to.with_name(f".{to.name}")
-    figure.savefig(scratch, dpi=130, format="png")
-    pyplot.close(figure)
-    scratch.replace(to)
+def ratio(figure: Figure) -> str:
+    """Return how many times blind a score is; a dash where blind scores nothing, or for ranks."""
+    if not figure.blind or figure.name.startswith("median"):
+        return "–"
+    return f"{figure.model / figure.blind:.1f} ×"

@@ -1,28 +1,76 @@
-"""An evaluation, for people at a terminal: the scores, and what the model says of some samples."""
+"""An evaluation, for people at a terminal: a line a sense, and what the model says of samples."""
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from polysense.evaluation.evaluate import Evaluation
-from polysense.evaluation.head_noun import head_noun
+from polysense.evaluation.result import Evaluation, Figure, figure_called
+
+LEGEND = (
+    "right: the head noun; of senses with few captions (*) the whole one.  top-1: the true "
+    "caption ranked first.\nblind: with other signals of the sense.  near: the nearest training "
+    "sample's caption."
+)
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) -> None:
-    """Print the scores and some held-out pictures with what the model says of them."""
-    table = Table(title=f"{evaluation.held_out} held-out pictures")
-    for column in ("score", "model", "blind", "nearest neighbour"):
-        table.add_column(column, justify="left" if column == "score" else "right")
-    for figure in evaluation.figures:
-        near = "" if figure.neighbour is None else f"{figure.neighbour:.3f}"
-        table.add_row(figure.name, f"{figure.model:.3f}", f"{figure.blind:.3f}", near)
-    console.print(table)
-    examples = Table(title="Pictures the model never saw")
-    for column in ("picture", "true caption", "the model says", ""):
-        examples.add_column(column)
-    step = max(1, len(evaluation.answers) // shown)
-    for answer in evaluation.answers[::step][:shown]:
-        mark = "[green]✓[/]" if answer.right else f"[dim]not {head_noun(answer.truth)}[/]"
-        examples.add_row(answer.key, answer.truth, answer.predicted, mark)
-    console.print(examples)
+    """Print the scores of each sense, and about `shown` samples with what the model says."""
+    console.print(score_table(evaluation))
+    console.print(LEGEND, style="dim", highlight=False)
+    console.print(example_table(evaluation, shown))
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """Return a table of senses by scores; its last line is the mean over senses."""
+    senses = evaluation.senses
+    count = f"{len(senses)} senses" if len(senses) > 1 else "one sense"
+    table = Table(
+        title=f"{evaluation.scored} held-out samples of {count}",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("sense", overflow="fold")
+    for name in "held-out right blind near top-1 blind CIDEr blind near".split():
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in senses:
+        table.add_row(
+            escape(result.sense) + ("*" if result.labels else ""),
+            str(result.scored),
+            *cells(result.named, figure_called("retrieval top-1", result.figures)),
+            *numbers(figure_called("CIDEr", result.figures)),
+        )
+    if len(senses) > 1:
+        means = [evaluation.figure(name) for name in ("named right", "retrieval top-1")]
+        table.add_section()
+        table.add_row("mean", "", *cells(*means), *numbers(evaluation.figure("CIDEr")))
+    return table
+
+
+def cells(named: Figure, top: Figure) -> list[str]:
+    """Return the cells of right answers and of retrieval, which has no neighbour's value."""
+    return [*numbers(named), *numbers(top)[:2]]
+
+
+def numbers(figure: Figure) -> list[str]:
+    """Return the model's value, the blind one and the neighbour's as text."""
+    values = (figure.model, figure.blind, figure.neighbour)
+    model, *others = ("-" if value is None else f"{value:.2f}" for value in values)
+    return [f"[bold]{model}[/]", *others]
+
+
+def example_table(evaluation: Evaluation, shown: int) -> Table:
+    """Return a table of about `shown` samples, as many of each sense, at least two."""
+    table = Table(title="Samples the model never met", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("sample", "true caption", "the model says", ""):
+        table.add_column(column, overflow="fold")
+    each = max(2, shown // len(evaluation.senses))
+    for result in evaluation.senses:
+        step = max(1, result.scored // each)
+        for answer in result.answers[::step][:each]:
+            mark = "[green]✓[/]" if answer.right else "[dim]✗[/]"
+            table.add_row(*map(escape, (answer.key, answer.truth, answer.predicted)), mark)
+        table.add_section()
+    return table

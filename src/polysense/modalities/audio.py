@@ -115,14 +115,15 @@ class AudioModality(Modality):
 
     def picture(self, signal: torch.Tensor) -> Image.Image:
         """Return the spectrogram for people: time to the right, frequency upwards, loud is light;
-        what was filled up after the sound's end is black."""
+        what was filled up after the sound's end is black. A bin is three pixels high."""
         values, length = signal[0].flip(0), self._length(signal)
         heard = values[:, :length]
         low, high = heard.aminmax() if length else (torch.tensor(0.0), torch.tensor(1.0))
         shares = (values - low) / (high - low).clamp(min=1e-6)
         shares[:, length:] = 0
         grey = Image.fromarray((shares.clamp(0, 1) * 255).byte().numpy())
-        return ImageOps.colorize(grey, black="#000004", mid="#b73779", white="#fcfdbf")
+        picture = ImageOps.colorize(grey, black="#000004", mid="#b73779", white="#fcfdbf")
+        return picture.resize((grey.width, 3 * grey.height), Image.Resampling.NEAREST)
 
     def _length(self, signal: torch.Tensor) -> int:
         """Return how many frames hold sound; after them, all values are a normalised 0."""

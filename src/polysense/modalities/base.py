@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 from torch import nn
+
+from polysense.modalities.plain_picture import draw_pictures, draw_signal
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,7 @@ class Modality(ABC):
     def augment(self, signal: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return a varied view of `signal` for training; by default the signal itself."""
         return signal
+
+    def picture(self, signal: torch.Tensor) -> Image.Image:
+        """Draw one signal for people, as an RGB picture; by default traces or a heat map of it."""
+        return draw_pictures(signal) if self.pictures else draw_signal(signal)

@@ -106,6 +106,10 @@ class ImageModality(Modality):
         moved = functional.grid_sample((signal - outside)[None], grid, align_corners=False)[0]
         return (moved * draw(0.8, 1.1)) + outside + draw(-0.1, 0.1)
 
+    def picture(self, signal: torch.Tensor) -> Image.Image:
+        """Show a signal to people: the square that the encoder sees."""
+        return Image.fromarray(pixels(signal, self.mean, self.std))
+
     def _open(self, source: Any, name: str) -> Image.Image:
         """Open a source; of a file, only the header is read here."""
         if isinstance(source, Image.Image):
@@ -181,6 +185,12 @@ def normalise(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...
     """Turn 8-bit pixels [..., height, width, 3] into a float32 signal [..., 3, height, width]."""
     shares = torch.from_numpy(pixels.astype(np.float32) / 255.0)
     return ((shares - torch.tensor(mean)) / torch.tensor(std)).movedim(-1, -3).contiguous()
+
+
+def pixels(signal: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """Turn a signal [..., 3, height, width] back into 8-bit pixels [..., height, width, 3]."""
+    shares = signal.detach().float().cpu().movedim(-3, -1) * torch.tensor(std) + torch.tensor(mean)
+    return (shares.clamp(0, 1) * 255).round().byte().numpy()
 
 
 @contextmanager

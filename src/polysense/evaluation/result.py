@@ -1,0 +1,159 @@
+"""What an evaluation found, sense by sense, and the file it is kept in.
+
+A sense here is what a record's signals are, alone or together: "audio", "audio+video". Each figure
+is the model's and stands beside its blind value and the nearest-neighbour baseline's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from polysense.errors import PolysenseError
+from polysense.overrides import from_json
+
+FILE = "evaluation.json"
+LABEL, NOUN, NAMED = "label accuracy", "head-noun accuracy", "named right"
+
+
+@dataclass(frozen=True)
+class File:
+    """A signal's file, and the sense that reads it."""
+
+    modality: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One held-out sample: the truth, the model's caption, and the nearest neighbour's (or "").
+
+    `rank` is the true caption's among the sense's `captions`, 1 being best.
+    """
+
+    key: str
+    files: tuple[File, ...]
+    truth: str
+    predicted: str
+    neighbour: str
+    right: bool
+    rank: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One score; None where there is no baseline, or too few samples for a blind value."""
+
+    name: str
+    model: float
+    blind: float | None
+    neighbour: float | None
+
+
+@dataclass(frozen=True)
+class SenseResult:
+    """Scores of one sense.
+
+    trained, held_out  its records on either side of the split
+    captions           distinct captions of the samples that were scored, to choose from
+    labels             whether it has so few captions that a whole one can be expected
+    sources            records by the manifest's "source" ("real": 40), those without left out
+    """
+
+    sense: str
+    trained: int
+    held_out: int
+    captions: int
+    labels: bool
+    sources: dict[str, int]
+    figures: tuple[Figure, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def scored(self) -> int:
+        """How many held-out samples were asked about."""
+        return len(self.answers)
+
+    @property
+    def named(self) -> Figure:
+        """Right answers: whole captions where the sense has few, else head nouns."""
+        return figure_called(LABEL if self.labels else NOUN, self.figures)
+
+    @property
+    def interval(self) -> float:
+        """Half the width of a rate's 95 % interval at its widest (a rate of one half)."""
+        return 1.96 * math.sqrt(0.25 / max(1, self.scored))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores of a run: of each sense, and `figures`, their means. `method` says how made."""
+
+    senses: tuple[SenseResult, ...]
+    figures: tuple[Figure, ...]
+    method: dict[str, str]
+
+    @property
+    def scored(self) -> int:
+        """How many held-out samples were asked about, over all senses."""
+        return sum(result.scored for result in self.senses)
+
+    def sense(self, name: str) -> SenseResult:
+        """Return the result of the sense called `name`."""
+        return next(result for result in self.senses if result.sense == name)
+
+    def figure(self, name: str, sense: str = "") -> Figure:
+        """Return the figure called `name`, of one sense or the mean over all."""
+        return figure_called(name, self.sense(sense).figures if sense else self.figures)
+
+    def save(self, folder: Path) -> None:
+        """Write evaluation.json, whole or not at all."""
+        scratch = folder / f".{FILE}"
+        scratch.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        scratch.replace(folder / FILE)
+
+
+def figure_called(name: str, figures: tuple[Figure, ...]) -> Figure:
+    """Return the figure called `name`; a LookupError says which there are."""
+    found = {figure.name: figure for figure in figures}
+    if name not in found:
+        raise LookupError(f"no figure {name!r}; there are {', '.join(found)}")
+    return found[name]
+
+
+def read_evaluated(path: Path) -> Evaluation | None:
+    """Return a saved evaluation; None where there is none, or one of an older form."""
+    if not path.is_file():
+        return None
+    try:
+        return from_json(Evaluation, json.loads(path.read_text(encoding="utf-8")))
+    except (PolysenseError, json.JSONDecodeError):
+        return None  # it is made anew
+
+
+def overall(senses: tuple[SenseResult, ...]) -> tuple[Figure, ...]:
+    """Return each figure's mean over the senses that have it, every sense counting equally.
+
+    Median ranks are left out: senses have different numbers of captions to choose from.
+    """
+    rows = {NAMED: [result.named for result in senses]}
+    for figure in (figure for result in senses for figure in result.figures):
+        if not figure.name.startswith("median"):
+            rows.setdefault(figure.name, []).append(figure)
+    return tuple(
+        Figure(
+            name,
+            sum(figure.model for figure in found) / len(found),
+            mean_of([figure.blind for figure in found]),
+            mean_of([figure.neighbour for figure in found]),
+        )
+        for name, found in rows.items()
+    )
+
+
+def mean_of(values: list[float | None]) -> float | None:
+    """Return the mean of values, or None unless all are there: else it would be of other senses."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

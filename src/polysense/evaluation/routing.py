@@ -1,0 +1,52 @@
+"""Which experts of a universal projection each sense uses (OneLLM, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from polysense.errors import PolysenseError
+from polysense.evaluation.result import Evaluation
+
+SIGNALS = 8  # over which a router that reads features is averaged
+
+
+@torch.inference_mode()
+def routing_weights(model: Any, evaluation: Evaluation) -> dict[str, list[float]]:
+    """Return {sense: weight of each expert}; empty for connectors without experts.
+
+    A router that reads features is asked with those of the first held-out signals of its sense;
+    senses without any that can be read are left out.
+    """
+    routing = getattr(model.connector, "routing", None)
+    if routing is None:
+        return {}
+    rows = {}
+    for name in model.modalities:
+        weights = routing(name)
+        if weights.isnan().any():
+            signals = held_out_signals(model, evaluation, name)
+            if not signals:
+                continue
+            features = model.extract(name, torch.stack(signals).to(model.device))
+            weights = routing(name, features.to(weights.dtype))
+        rows[name] = weights.float().tolist()
+    return rows
+
+
+def held_out_signals(model: Any, evaluation: Evaluation, modality: str) -> list[torch.Tensor]:
+    """Read the first signals of one modality that the evaluation met."""
+    answers = (answer for result in evaluation.senses for answer in result.answers)
+    paths = dict.fromkeys(
+        file.path for answer in answers for file in answer.files if file.modality == modality
+    )
+    signals = []
+    for path in paths:
+        try:
+            signals.append(model.modalities[modality].read(path))
+        except PolysenseError:
+            continue  # a file that has gone since
+        if len(signals) == SIGNALS:
+            break
+    return signals
