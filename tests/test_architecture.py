@@ -42,7 +42,8 @@ POOR_NAMES = re.compile(r"^(utils?|misc|common|helpers?|stuff|.*_(v\d+|new|old|u
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
     "commands.py": "test_cli.py",
-    "config.py": "model/test_connectors.py",
+    "config/model.py": "model/test_connectors.py",
+    "config/run.py": "recipes/test_onellm.py",
     "data/collate.py": "data/test_chat.py",
     "data/messages.py": "data/test_chat.py",
     "data/processor.py": "data/test_chat.py",

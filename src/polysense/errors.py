@@ -21,3 +21,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> PolysenseError:
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return PolysenseError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}.")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise PolysenseError(message) unless `condition` holds."""
+    if not condition:
+        raise PolysenseError(message)

@@ -1,4 +1,7 @@
-"""onellm-7b is the paper's setting; its ablations differ in their stages alone."""
+"""onellm-7b is the paper's setting; its ablations differ in their stages alone.
+
+They are built of polysense.config.run.
+"""
 
 from pathlib import Path
 
