@@ -125,6 +125,19 @@ def test_a_bad_line_of_a_manifest_is_named(capsys, tiny_recipe, tmp_path):
         assert words in error
 
 
+def test_a_sense_of_ones_own_needs_its_file_and_its_data(capsys, tiny_recipe, tmp_path):
+    assert "does not exist" in fails(capsys, "train", "tiny", "--sense", "heat.py")
+    (tmp_path / "heat.py").write_text(
+        "from polysense.modalities.image import ImageModality\n"
+        "class Heat(ImageModality):\n    name = 'heat'\n"
+    )
+    assert "needs --data" in fails(capsys, "train", "tiny", "--sense", "heat.py")
+    manifest = save_pictures(tmp_path / "p")
+    error = fails(capsys, "train", "tiny", "--sense", "heat.py", "--data", manifest)
+    assert "unknown key 'image'. Known: heat" in error
+    assert not (tmp_path / "runs").exists()
+
+
 def test_unknown_set_key_names_the_nearest(capsys, tiny_recipe, tmp_path):
     setting = "stages.alignment.learnin_rate=1"
     assert "did you mean 'learning_rate'" in fails(capsys, "train", "tiny", "--set", setting)

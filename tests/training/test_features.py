@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from tiny import tiny_config
 
+from polysense.training import features
 from polysense.training.features import FeatureCache
 from polysense.training.run import build, resolve
 from polysense.types import Media
@@ -54,6 +55,22 @@ def test_a_changed_file_other_views_or_options_are_other_entries(model, pictures
     Image.new("RGB", (20, 20), "white").save(pictures[0].source)
     keys.add(FeatureCache(tmp_path / "c", model, 1).key(pictures[0]))
     assert len(keys) == 3
+
+
+def test_another_tokenizer_or_own_code_is_another_entry(model, pictures, tmp_path, monkeypatch):
+    def key():
+        return FeatureCache(tmp_path / "c", model, 1).key(pictures[0])
+
+    keys = [key()]
+    tokenizer = torch.nn.Linear(2, 2)
+    monkeypatch.setitem(model.tokenizers._modules, "image", tokenizer)
+    keys.append(key())
+    with torch.no_grad():
+        tokenizer.bias += 1
+    keys.append(key())
+    monkeypatch.setattr(features, "code_of", lambda sense: f"hash of the file of {sense.__name__}")
+    keys.append(key())
+    assert len(set(keys)) == 4
 
 
 def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path):
