@@ -4,7 +4,8 @@ import pytest
 import torch
 from tiny import tiny_config
 
-from polysense.config.model import ConnectorConfig, RunConfig
+from polysense.config.model import ConnectorConfig
+from polysense.config.run import RunConfig
 from polysense.errors import PolysenseError
 from polysense.model.connectors import build_connector
 from polysense.model.polysense_model import PolysenseModel
