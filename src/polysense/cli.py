@@ -39,6 +39,10 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
             command.add_argument("--chat", action="store_true", help="go on talking")
             command.add_argument("--max-new-tokens", type=int, default=64)
+        if name == "describe":
+            command.add_argument(
+                "--picture", metavar="FILE.png", help="draw which expert each sense is sent to"
+            )
         if name == "evaluate":
             command.add_argument(
                 "--per-sense", type=int, help="at most so many samples of each sense (0: all)"
@@ -82,8 +86,11 @@ def add_train(command: argparse.ArgumentParser) -> None:
 def add_import(command: argparse.ArgumentParser) -> None:
     """Add what `import` takes."""
     command.add_argument("family", help="what it is, like llava")
-    command.add_argument("path", help="its folder or hub name")
+    command.add_argument("path", help="its folder or hub name; of onellm, a file too")
     command.add_argument("out", help="folder of the new run")
+    command.add_argument(
+        "--llm", help="of a family without a text tokenizer (onellm): a LLaMA that has it"
+    )
     command.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     command.set_defaults(act=commands.import_command)
 

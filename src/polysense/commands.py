@@ -161,21 +161,27 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 
 
 def describe_command(arguments: argparse.Namespace) -> None:
-    """Print a run's parts and the flow."""
+    """Print a run's parts and the flow; with --picture, draw the routing."""
     from rich.console import Console
 
     from polysense.model.describe import print_description
+    from polysense.model.routing import draw_routing, picture_file, routing_of
 
+    picture = picture_file(arguments.picture) if arguments.picture else None
     model, _ = load(arguments)
     print_description(model, Console())
+    if picture:
+        draw_routing(routing_of(model), picture)
+        print(f"Picture: {picture}")
 
 
 def import_command(arguments: argparse.Namespace) -> None:
     """Write another system's checkpoint as a run."""
-    from polysense.importing import import_checkpoint
+    from polysense.importing import account_of, import_checkpoint
 
     out = Path(arguments.out)
-    import_checkpoint(arguments.family, arguments.path, out, arguments.precision)
+    import_checkpoint(arguments.family, arguments.path, out, arguments.precision, arguments.llm)
+    print(account_of(out), end="")
     print(f'Imported: {out}\nAsk:      polysense ask {out} picture.png "What is this?"')
 
 

@@ -7,34 +7,48 @@ and renamed at the end, so that it is there whole or not at all.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig
 
 from polysense.config import LanguageModelConfig, ModelConfig, Precision
 from polysense.data.processor import PolysenseProcessor
-from polysense.data.templates import TEMPLATES, writes_words
+from polysense.data.templates import ENDINGS, TEMPLATES, writes_words
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.importers import FAMILIES, Imported
-from polysense.model.importers.checkpoint import ENCODER, LLM, SENSE
-from polysense.model.llm import load_text_tokenizer
+from polysense.model.importers import BORROWING, FAMILIES, Imported
+from polysense.model.importers.checkpoint import ENCODER, LLM
+from polysense.model.llm import compute_dtype, load_text_tokenizer, load_words
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.overrides import to_json
 
+ACCOUNT = "imported.json"  # of a run: where it comes from, and where the tensors went
 REFERENCES = "references"  # below it, names in a config are relative to the folder (saving.py)
 
 
-def import_checkpoint(family: str, path: str, out: Path, precision: Precision = "auto") -> Path:
+def import_checkpoint(
+    family: str, path: str, out: Path, precision: Precision = "auto", llm: str | None = None
+) -> Path:
     """Write the checkpoint at `path`, a folder or hub name, as a run folder `out`; return that.
 
-    `precision` is what the run is to compute in. Raises PolysenseError, and leaves nothing behind,
-    where the family is unknown, `out` is taken, or a tensor of the checkpoint finds no place.
+    `precision` is what the run is to compute in; `llm` is where families that bring no text
+    tokenizer find one. Raises PolysenseError, and leaves nothing behind, where the family is
+    unknown, `out` is taken, or a tensor of the checkpoint finds no place.
     """
     if family not in FAMILIES:
         raise unknown_name("family", family, FAMILIES)
+    if family in BORROWING and llm is None:
+        raise PolysenseError(
+            f"{family} brings no text tokenizer: name a LLaMA that does with --llm"
+        )
+    if family not in BORROWING and llm is not None:
+        raise PolysenseError(f"{family} brings its LLM and text tokenizer: leave --llm out")
     out = out.expanduser().absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise PolysenseError(f"{str(out)!r} exists already: give a folder that does not")
@@ -44,7 +58,11 @@ def import_checkpoint(family: str, path: str, out: Path, precision: Precision = 
             run = Path(scratch) / "run"
             references = run / REFERENCES
             references.mkdir(parents=True)
-            write_run(run, FAMILIES[family](path, references), precision)
+            borrowed = [] if llm is None else [llm]
+            imported = FAMILIES[family](path, references, *borrowed)
+            write_run(run, imported, precision)
+            account = {"family": family, "checkpoint": path, **imported.account}
+            (run / ACCOUNT).write_text(json.dumps(account, indent=2) + "\n")
             out.parent.mkdir(parents=True, exist_ok=True)
             run.rename(out)
     except OSError as error:
@@ -60,18 +78,27 @@ def write_run(run: Path, imported: Imported, precision: Precision) -> None:
         text_tokenizer.chat_template = TEMPLATES[imported.template]
     text_tokenizer.save_pretrained(llm)
     text_tokenizer = load_text_tokenizer(str(llm))  # with all its checks
+    ending = stop_at(llm, text_tokenizer, ENDINGS.get(imported.template))
     chosen = replace(imported.encoder, name=str(encoder))
+    senses = {
+        name: {**signal_options(chosen, modality_class(name)), **options}
+        for name, options in imported.modalities.items()
+    }
     parts = ModelConfig(
         llm=LanguageModelConfig(str(llm)),
         encoder=chosen,
         connector=imported.connector,
-        modalities={SENSE: signal_options(chosen, modality_class(SENSE))},
+        modalities=senses,
         precision=precision,
     )
-    model = PolysenseModel(PolysenseConfig(model=to_json(parts)))
-    imported.fill(model.connector)
+    words = load_words(llm, compute_dtype(precision))  # no more of the LLM is needed here
+    model = PolysenseModel(PolysenseConfig(model=to_json(parts)), words)
+    imported.fill(model)
     processor = PolysenseProcessor.for_model(
-        model, text_tokenizer, instruction_tokenizer=imported.instruction_tokenizer
+        model,
+        text_tokenizer,
+        instruction_tokenizer=imported.instruction_tokenizer,
+        ending=ending,
     )
     model.config.placeholders = processor.placeholders
     moved = replace(
@@ -82,3 +109,31 @@ def write_run(run: Path, imported: Imported, precision: Precision) -> None:
     model.config.model, model.config.complete = to_json(moved), True
     processor.save_pretrained(run)
     model.save_pretrained(run)
+
+
+def stop_at(llm: Path, text_tokenizer: Any, ending: str | None) -> str | None:
+    """Let the LLM in the folder `llm` stop where `ending` begins on a new line, as at its
+    end-of-text token; return the text of the one token it then leaves behind an answer."""
+    if ending is None:
+        return None
+    line, ended = (
+        text_tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in ("a\n", f"a\n{ending}")
+    )
+    first = ended[len(line)]
+    settings = GenerationConfig.from_pretrained(llm)
+    settings.eos_token_id = [text_tokenizer.eos_token_id, first]
+    settings.save_pretrained(llm)
+    return text_tokenizer.decode([first]).strip()
+
+
+def account_of(run: Path) -> str:
+    """Return where the tensors of an imported run went, in words; nothing where all were placed."""
+    account = json.loads((run / ACCOUNT).read_text())
+    if "tensors" not in account:
+        return ""
+    parts = ", ".join(
+        f"{account[part]} {part}" for part in ("llm", "encoder", "tokenizers", "connector")
+    )
+    left = account["left out"]
+    return f"{account['tensors']} tensors: {parts}, {len(left)} left out ({', '.join(left)})\n"

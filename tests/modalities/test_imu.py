@@ -168,3 +168,14 @@ def test_picture_draws_the_traces():
     assert picture.tobytes() != SENSE.picture(SENSE.example()).tobytes()
     assert SENSE.example().shape == (6, 400)
     assert SENSE.instruction == "Describe the motion."
+
+
+def test_accelerations_may_stay_in_their_unit():
+    """As the published OneLLM has them: m/s^2, also where a file is in g."""
+    resting = np.zeros((400, 6), dtype=np.float32)
+    resting[:, 2] = 1.0
+    for unit, factor in (("g", 9.81), ("m/s2", 1.0)):
+        sense = ImuModality(accelerometer_unit=unit, acceleration_scale=1.0)
+        assert np.allclose(sense.read(resting)[2], factor, atol=1e-4)
+    with pytest.raises(PolysenseError, match=r"imu\.acceleration_scale must be positive"):
+        ImuModality(acceleration_scale=0.0)

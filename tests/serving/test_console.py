@@ -1,12 +1,14 @@
 """Conversations: several pictures and turns; a turn that fails changes nothing."""
 
 import pytest
+import torch
 from PIL import Image
-from tiny import tiny_run
+from tiny import save_llm, tiny_run
+from transformers import AutoTokenizer
 
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.errors import PolysenseError
-from polysense.serving.console import Conversation, chat, split_words
+from polysense.serving.console import AnswerStreamer, Conversation, chat, split_words
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,14 @@ def test_the_last_word_is_the_question(tmp_path):
     assert split_words([file, "What is it?"]) == ([file], "What is it?")
     assert split_words([file]) == ([file], "")
     assert split_words(["What is a dog?"]) == ([], "What is a dog?")
+
+
+def test_what_ends_an_answer_is_not_shown(capsys, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(save_llm(tmp_path / "llm"))
+    for ending, expected in (("##", "A red circle."), (None, "A red circle.\n##")):
+        streamer = AnswerStreamer(tokenizer, ending)
+        prompt, answer = (tokenizer(text)["input_ids"] for text in ("What?", "A red circle.\n##"))
+        for tokens in (prompt, *([token] for token in answer)):
+            streamer.put(torch.tensor(tokens))
+        streamer.end()
+        assert capsys.readouterr().out.strip() == expected

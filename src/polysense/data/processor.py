@@ -41,7 +41,10 @@ def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str
 
 
 class PolysenseProcessor:
-    """Messages, with files in them, to model inputs."""
+    """Messages, with files in them, to model inputs.
+
+    `ending` is what the LLM writes last where it does not end in its end-of-text token.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class PolysenseProcessor:
         form: ChatForm = "template",
         system: str | None = None,
         instruction_tokenizer: Any = None,
+        ending: str | None = None,
     ) -> None:
         self.text_tokenizer = text_tokenizer
         self.instruction_tokenizer = instruction_tokenizer
         self.modalities = dict(modalities)
         self.embeddings_per_signal = dict(embeddings_per_signal)
         self.form: ChatForm = form
+        self.ending = ending
         ids = add_placeholders(text_tokenizer, modalities)
         self.chat = ChatEncoder(
             text_tokenizer,
@@ -144,8 +149,11 @@ class PolysenseProcessor:
         }
 
     def decode(self, ids: Any, *, skip_special_tokens: bool = True) -> str:
-        """Turn ids [T] into text."""
-        return self.text_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens).strip()
+        """Turn ids [T] into text; the LLM's ending goes with the special tokens."""
+        text = self.text_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens).strip()
+        if self.ending and skip_special_tokens:
+            text = text.removesuffix(self.ending).strip()
+        return text
 
     def batch_decode(self, rows: Any, *, skip_special_tokens: bool = True) -> list[str]:
         """Turn ids [B, T] into texts."""
@@ -169,6 +177,7 @@ class PolysenseProcessor:
             "embeddings_per_signal": self.embeddings_per_signal,
             "form": self.form,
             "system": self.chat.system,
+            "ending": self.ending,
         }
         scratch = folder / f".{FILE}.writing"
         scratch.write_text(json.dumps(values, indent=2) + "\n")
@@ -196,6 +205,7 @@ class PolysenseProcessor:
             values["form"],
             values["system"],
             AutoTokenizer.from_pretrained(folder / INSTRUCTION_TOKENIZER) if led else None,
+            values.get("ending"),
         )
 
     @classmethod
@@ -205,6 +215,7 @@ class PolysenseProcessor:
         text_tokenizer: Any,
         system: str | None = None,
         instruction_tokenizer: Any = None,
+        ending: str | None = None,
     ) -> Self:
         """Build the processor of a new model around its LLM's tokenizer.
 
@@ -217,4 +228,5 @@ class PolysenseProcessor:
             counts,
             system=system,
             instruction_tokenizer=instruction_tokenizer,
+            ending=ending,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from polysense.data.processor import placeholder_token
+from polysense.modalities import MODALITIES
 
 PARTED = (
     "{%- for m in messages -%}"
@@ -42,7 +43,38 @@ INSTRUCTBLIP = (
     "{%- else -%}{{- said -}}{%- endif -%}{%- endfor -%}"
 )
 
-TEMPLATES: dict[str, str] = {"llava": LLAVA, "blip2": BLIP2, "instructblip": INSTRUCTBLIP}
+# OneLLM: signals, then the system message, then turns; each ends in a line that begins with ###.
+# Signals of the first question stand before everything, those of later ones before their words.
+SYSTEM = (
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions."
+)
+ONELLM = (
+    "{%- macro words(content) -%}{%- set rest = namespace(text=content) -%}"
+    f"{{%- for held in {[placeholder_token(name) for name in MODALITIES]} -%}}"
+    "{%- set rest.text = rest.text.rpartition(held)[2] -%}{%- endfor -%}"
+    "{{- rest.text -}}{%- endmacro -%}"
+    "{%- set asked = messages | selectattr('role', 'equalto', 'user') | list -%}"
+    "{%- set first = asked[0]['content'] if asked else '' -%}"
+    "{{- bos_token -}}{{- first[:first | length - words(first) | length] -}}"
+    "{%- if messages and messages[0]['role'] == 'system' -%}{{- messages[0]['content'] -}}"
+    f'{{%- else -%}}{{{{- "{SYSTEM}" -}}}}{{%- endif -%}}'
+    "{{- '\n\n###' -}}{%- set turn = namespace(first=true) -%}"
+    "{%- for m in messages -%}{%- if m['role'] == 'user' -%}"
+    "{{- ' Human: ' + (words(m['content']) if turn.first else m['content']) + '\n###' -}}"
+    "{%- set turn.first = false -%}"
+    "{%- elif m['role'] == 'assistant' -%}{{- ' Assistant: ' + m['content'] + '\n###' -}}"
+    "{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{- ' Assistant:' -}}{%- endif -%}"
+)
+
+TEMPLATES: dict[str, str] = {
+    "llava": LLAVA,
+    "blip2": BLIP2,
+    "instructblip": INSTRUCTBLIP,
+    "onellm": ONELLM,
+}
+# What an LLM learnt to write on a new line behind its answer, in place of its end-of-text token.
+ENDINGS = {"onellm": "###"}
 
 
 def writes_words(text_tokenizer: Any) -> bool:

@@ -29,13 +29,14 @@ GRAVITY = 9.81  # m/s^2
 
 @dataclass(frozen=True)
 class ImuModality(Modality):
-    """A recording as [6, samples]: accelerations / 9.81 m/s^2, then rotations in rad/s.
+    """A recording as [6, samples]: accelerations / acceleration_scale, then rotations in rad/s.
 
     rate                     Hz of the signal: samples / rate seconds are read
     source_rate              Hz of recordings that do not say theirs (no time column)
     accelerometer_unit, gyroscope_unit   what the files are in
     start                    of a longer recording, the "centre" or the "begin"ning
     columns                  names of the six columns, where the tables' own are not understood
+    acceleration_scale       m/s^2 that become 1; 1.0 leaves m/s^2, as the published OneLLM has them
     allow_missing_gyroscope  take recordings of an accelerometer alone, with rotations of zero
     max_values               limit on readings times columns
     """
@@ -47,6 +48,7 @@ class ImuModality(Modality):
     source_rate: float | None = None
     accelerometer_unit: Literal["m/s2", "g"] = "m/s2"
     gyroscope_unit: Literal["rad/s", "deg/s"] = "rad/s"
+    acceleration_scale: float = GRAVITY
     start: Literal["centre", "begin"] = "centre"
     columns: tuple[str, ...] = ()
     allow_missing_gyroscope: bool = False
@@ -69,6 +71,8 @@ class ImuModality(Modality):
             raise PolysenseError("imu.kernel must lie in 1 to imu.samples; imu.stride from 1")
         if self.rate <= 0 or (self.source_rate is not None and self.source_rate <= 0):
             raise PolysenseError("imu.rate and imu.source_rate must be positive, in Hz")
+        if not 0 < self.acceleration_scale < math.inf:
+            raise PolysenseError("imu.acceleration_scale must be positive, in m/s^2")
         if len(self.columns) not in (0, 3, 6):
             raise PolysenseError("imu.columns names six columns, or three without a gyroscope")
 
@@ -113,8 +117,8 @@ class ImuModality(Modality):
                 array = number_files.numeric(array, name, self.limits)
                 recording = self._from_array(array, rate, name)
         readings = resample(recording, self.samples, self.rate, self.start, name)
-        if self.accelerometer_unit == "m/s2":
-            readings[:, :3] /= GRAVITY
+        unit = GRAVITY if self.accelerometer_unit == "g" else 1.0
+        readings[:, :3] /= self.acceleration_scale / unit
         if self.gyroscope_unit == "deg/s":
             readings[:, 3:] *= math.pi / 180
         return torch.from_numpy(np.ascontiguousarray(readings.T, dtype=np.float32))

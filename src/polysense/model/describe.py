@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from polysense.model.routing import routing_of, routing_table
 from polysense.model.selection import named
 
 
@@ -58,9 +59,5 @@ def print_description(model: Any, console: Console) -> None:
         for what, shape in flow_rows(model, modality):
             flow.add_row(what, shape)
         console.print(flow)
-        if hasattr(model.connector, "routing"):
-            weights = model.connector.routing(modality).tolist()
-            console.print(
-                f"experts' weights for {modality}: "
-                + ", ".join(f"{weight:.3f}" for weight in weights)
-            )
+    if hasattr(model.connector, "routing"):
+        console.print(routing_table(routing_of(model)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -69,6 +70,29 @@ def load_llm(config: LanguageModelConfig, dtype: torch.dtype) -> PreTrainedModel
     if config.lora is not None:
         add_lora(llm, config.lora)
     return llm
+
+
+def load_words(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Load an LLM's word vectors; the rest of it is on the meta device, without memory.
+
+    That is enough for its sizes, scale and fingerprint, so that an import needs not hold an LLM of
+    any size. `folder` has its config and safetensors.
+    """
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        llm = AutoModelForCausalLM.from_config(config)
+    words = llm.get_input_embeddings()
+    name = next(n for n, p in llm.named_parameters() if p is words.weight)
+    index = folder / "model.safetensors.index.json"
+    file = (
+        json.loads(index.read_text())["weight_map"][name]
+        if index.is_file()
+        else "model.safetensors"
+    )
+    with safe_open(folder / file, "pt") as opened:
+        weight = opened.get_tensor(name).to(dtype)
+    words.weight = torch.nn.Parameter(weight, requires_grad=False)
+    return llm.requires_grad_(False).eval()
 
 
 def load_text_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:

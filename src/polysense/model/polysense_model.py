@@ -45,12 +45,13 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
     main_input_name = "input_ids"
     _no_split_modules = None
 
-    def __init__(self, config: PolysenseConfig) -> None:
+    def __init__(self, config: PolysenseConfig, llm: PreTrainedModel | None = None) -> None:
+        """Load the parts that `config` names; `llm` stands for the one it would load."""
         super().__init__(config)
         parts = config.parts
         dtype = compute_dtype(parts.precision)
         self.modalities: dict[str, Modality] = build_modalities(parts.modalities, parts.sources)
-        self.llm: Any = load_llm(parts.llm, dtype)
+        self.llm: Any = load_llm(parts.llm, dtype) if llm is None else llm
         self.encoder: Encoder = build_encoder(parts.encoder, dtype)
         self.tokenizers = nn.ModuleDict(
             {

@@ -14,6 +14,20 @@ from polysense.errors import PolysenseError
 from polysense.model.polysense_model import PolysenseModel
 
 
+class AnswerStreamer(TextStreamer):
+    """Prints an answer while it comes, without what the LLM writes to end it."""
+
+    def __init__(self, text_tokenizer: Any, ending: str | None) -> None:
+        super().__init__(text_tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.ending = ending or ""
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Print the next words; the ending is the last token, so it comes with the last words."""
+        if stream_end:
+            text = text.rstrip().removesuffix(self.ending)
+        super().on_finalized_text(text, stream_end)
+
+
 class Conversation:
     """A conversation with a model: what was said, and how to say more."""
 
@@ -32,11 +46,7 @@ class Conversation:
         content.append({"type": "text", "text": question})
         asked = [*self.messages, {"role": "user", "content": content}]
         inputs = self.processor.apply_chat_template(asked).to(self.model.device)
-        streamer = TextStreamer(
-            self.processor.text_tokenizer,
-            skip_prompt=True,
-            skip_special_tokens=True,  # pyright: ignore[reportArgumentType]
-        )
+        streamer = AnswerStreamer(self.processor.text_tokenizer, self.processor.ending)
         ids = self.model.generate(
             **inputs, max_new_tokens=self.limit, do_sample=False, streamer=streamer
         )

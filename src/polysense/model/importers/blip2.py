@@ -95,7 +95,7 @@ def unpack(
     return Imported(
         EncoderConfig("transformers", ENCODER, class_token=True),
         connector,
-        fill=lambda built: load_branch(branch_of(built), tensors),
+        fill=lambda model: load_branch(branch_of(model), tensors),
         text_tokenizer=text_tokenizer,
         template=template,
         instruction_tokenizer=instruction_tokenizer,

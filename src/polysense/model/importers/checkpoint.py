@@ -8,14 +8,14 @@ written to folders of their own as they are, so only the connector needs names o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, LlamaTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.modeling_utils import PreTrainedModel
 
@@ -33,8 +33,10 @@ class Imported:
 
     encoder    how the encoder is read; its name is the caller's to fill in
     connector  what the connector is built as
-    fill       loads the connector's weights into it, strictly
+    fill       loads what is ours (the connector, tokenizers) into a PolysenseModel, strictly
     template   name of the chat template for an LLM that has none (data/templates.py)
+    modalities {sense: its options}, besides those that the encoder's pictures need
+    account    where the checkpoint's tensors went, for imported.json; empty: all were placed
     """
 
     encoder: EncoderConfig
@@ -43,10 +45,13 @@ class Imported:
     text_tokenizer: Any
     template: str
     instruction_tokenizer: Any = None
+    modalities: dict[str, dict[str, Any]] = field(default_factory=lambda: {SENSE: {}})
+    account: dict[str, Any] = field(default_factory=dict)
 
 
 # Reads the checkpoint at a path or hub name; writes the folders LLM and ENCODER below the second.
-Importer = Callable[[str, Path], Imported]
+# Families that bring no text tokenizer take the name of an LLM that does as a third argument.
+Importer = Callable[..., Imported]
 
 
 def read_settings(path: str, family: str, model_type: str) -> Any:
@@ -106,6 +111,38 @@ def read_tokenizer(path: str, **options: Any) -> Any:
     return checked(path, AutoTokenizer.from_pretrained, **options)
 
 
+def read_borrowed_tokenizer(name: str, vocabulary: int) -> Any:
+    """Read the tokenizer of the LLM `name`, a folder or hub name, for an LLM of so many words.
+
+    The folder may hold nothing else. Its chat template is of other conversations, and dropped.
+    """
+    folder = Path(name).expanduser()
+
+    def has(*files: str) -> bool:
+        return not folder.exists() or any((folder / file).is_file() for file in files)
+
+    if not has("tokenizer.json", "tokenizer.model"):
+        raise PolysenseError(f"--llm {name!r} holds no tokenizer.json and no tokenizer.model")
+    bare = not has("config.json", "tokenizer_config.json")
+    loader = LlamaTokenizer if bare else AutoTokenizer  # Meta's own folders say no class
+    try:
+        tokenizer = loader.from_pretrained(str(folder) if folder.exists() else name)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PolysenseError(f"the tokenizer of --llm {name!r} cannot be read: {reason}") from error
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        raise PolysenseError(
+            f"the tokenizer of --llm {name!r} has no tokens for begin and end of text: give LLaMA's"
+        )
+    if len(tokenizer) > vocabulary:
+        raise PolysenseError(
+            f"the tokenizer of --llm {name!r} has {len(tokenizer):,} tokens, and the checkpoint's "
+            f"LLM {vocabulary:,} words: give the one it was trained with"
+        )
+    tokenizer.chat_template = None
+    return tokenizer
+
+
 def checked(path: str, loader: Callable[..., Any], **options: Any) -> Any:
     """Call a transformers `from_pretrained`; what a damaged file raises becomes one line."""
     try:
@@ -140,6 +177,6 @@ def write_parts(
         ImageProcessingMixin(**picture).save_pretrained(folder / ENCODER)
 
 
-def branch_of(connector: nn.Module) -> Any:
+def branch_of(model: nn.Module) -> Any:
     """Return the one branch of an imported model's connector."""
-    return connector.get_submodule(f"branches.{SENSE}")
+    return model.get_submodule(f"connector.branches.{SENSE}")

@@ -52,7 +52,7 @@ def read_llava(path: str, folder: Path) -> Imported:
     return Imported(
         encoder,
         ConnectorConfig("mlp", norm=False, hidden=settings.text_config.hidden_size),
-        fill=lambda connector: load_strictly(branch_of(connector), NAMES, tensors, "projector"),
+        fill=lambda model: load_strictly(branch_of(model), NAMES, tensors, "projector"),
         text_tokenizer=tokenizer,
         template="llava",
     )

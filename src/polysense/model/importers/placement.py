@@ -25,12 +25,17 @@ def check_names(wanted: Iterable[str], given: Iterable[str], what: str) -> None:
         )
 
 
-def placed(tensor: torch.Tensor, shape: torch.Size, name: str, ours: str) -> torch.Tensor:
-    """Return `tensor` in `shape`, which may differ by sides of length 1 only (tokens, tags)."""
-    if [n for n in tensor.shape if n > 1] != [n for n in shape if n > 1]:
+def fits(found: torch.Size, shape: torch.Size, name: str, ours: str) -> None:
+    """Check a shape, which may differ from ours by sides of length 1 only (tokens, tags)."""
+    if [n for n in found if n > 1] != [n for n in shape if n > 1]:
         raise PolysenseError(
-            f"{name} has shape {list(tensor.shape)}; the model's {ours} needs {list(shape)}"
+            f"{name} has shape {list(found)}; the model's {ours} needs {list(shape)}"
         )
+
+
+def placed(tensor: torch.Tensor, shape: torch.Size, name: str, ours: str) -> torch.Tensor:
+    """Return `tensor` in `shape`, or raise PolysenseError where it does not fit."""
+    fits(tensor.shape, shape, name, ours)
     return tensor.reshape(shape)
 
 
