@@ -91,7 +91,7 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    for number, (new, steps) in enumerate(((FIRST, 50), (SECOND, 70), (THIRD, 90)), start=1):
+    for number, (new, steps) in enumerate(((FIRST, 40), (SECOND, 40), (THIRD, 50)), start=1):
         known = (*known, *new) if replay else new
         stages += alignment(f"alignment-{number}", known, steps)
     return (*stages, instruction())
@@ -105,7 +105,7 @@ def alignment(name: str, senses: tuple[str, ...], steps: int) -> tuple[Stage, St
         learn=learn,
         senses=senses,
         objective="words",
-        steps=4 * steps,
+        steps=2 * steps,
         batch_size=64,
         learning_rate=1e-3,
         weight_decay=0.05,
@@ -133,7 +133,7 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=70,
+        steps=50,
         batch_size=32,
         learning_rate=1e-3,
         evaluate_every=10_000,
