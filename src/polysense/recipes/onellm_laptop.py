@@ -83,7 +83,7 @@ def with_stages(
         ),
         data=DataConfig(pairs, held_out=0.08),
         stages=stages,
-        evaluation=EvaluationConfig(max_new_tokens=16),
+        evaluation=EvaluationConfig(max_new_tokens=12, per_sense=20),
     )
 
 
