@@ -18,7 +18,7 @@ def test_every_known_sense_is_scored_after_each_stage(tmp_path):
     for score in (score for scores in stages.values() for score in scores):
         assert 0 <= score.score <= 1
         assert 2 <= score.choices <= 12
-        assert score.signals >= score.choices or score.signals == 32
+        assert score.signals >= score.choices or score.signals == 24
     assert forgetting_table(stages).row_count == 3
     lines = (tmp_path / "run/stages/motions/log.jsonl").read_text().splitlines()
     assert all(torch.isfinite(torch.tensor(json.loads(line).get("loss", 0.0))) for line in lines)

@@ -58,7 +58,7 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
     One sense alone, the paper's "separate": polysense train onellm-laptop-joint --sense audio.
     """
     everything = (*FIRST, *SECOND, *THIRD)
-    stages = (*alignment("alignment", everything, 250), instruction())
+    stages = (*alignment("alignment", everything, 80), instruction())
     return with_stages(folder, manifest, "onellm-laptop-joint", stages)
 
 
@@ -83,7 +83,7 @@ def with_stages(
         ),
         data=DataConfig(pairs, held_out=0.08),
         stages=stages,
-        evaluation=EvaluationConfig(max_new_tokens=12, per_sense=20),
+        evaluation=EvaluationConfig(max_new_tokens=12, per_sense=12),
     )
 
 
@@ -91,7 +91,7 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    for number, (new, steps) in enumerate(((FIRST, 40), (SECOND, 40), (THIRD, 50)), start=1):
+    for number, (new, steps) in enumerate(((FIRST, 25), (SECOND, 25), (THIRD, 30)), start=1):
         known = (*known, *new) if replay else new
         stages += alignment(f"alignment-{number}", known, steps)
     return (*stages, instruction())
@@ -105,7 +105,7 @@ def alignment(name: str, senses: tuple[str, ...], steps: int) -> tuple[Stage, St
         learn=learn,
         senses=senses,
         objective="words",
-        steps=2 * steps,
+        steps=3 * steps,
         batch_size=64,
         learning_rate=1e-3,
         weight_decay=0.05,
@@ -133,7 +133,7 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=50,
+        steps=30,
         batch_size=32,
         learning_rate=1e-3,
         evaluate_every=10_000,

@@ -22,7 +22,7 @@ from polysense.training.dataset import TrainingData
 from polysense.training.likelihood import ranks, score_matrix, without_prior
 
 FILE = "forgetting.json"
-SIGNALS, CHOICES = 32, 12
+SIGNALS, CHOICES = 24, 12
 
 
 @dataclass(frozen=True)
