@@ -54,11 +54,13 @@ def linear_loss(
         sums = [chunk_loss(head, *part) for part in parts(head, hidden, targets, chunk)]
         return torch.stack(sums).sum() if sums else hidden.new_zeros((), dtype=torch.float32)
     if torch_does(head, hidden):
+        linear = head.linear
+        assert isinstance(linear, nn.Linear)
         return functional.linear_cross_entropy(
             hidden,
-            head.linear.weight,
+            linear.weight,
             targets,
-            linear_bias=head.linear.bias,
+            linear_bias=linear.bias,
             reduction="sum",
             options=torch.nn.LinearCrossEntropyOptions(
                 batch_chunk_size=rows_of(head, chunk), chunking_method=None
