@@ -54,7 +54,8 @@ def linear_loss(
         sums = [chunk_loss(head, *part) for part in parts(head, hidden, targets, chunk)]
         return torch.stack(sums).sum() if sums else hidden.new_zeros((), dtype=torch.float32)
     if torch_does(head, hidden):
-        linear: Any = head.linear
+        linear = head.linear
+        assert isinstance(linear, nn.Linear)
         return functional.linear_cross_entropy(
             hidden,
             linear.weight,
