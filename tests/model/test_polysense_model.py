@@ -135,3 +135,13 @@ def test_a_mismatch_of_places_and_signals_names_both_numbers(loaded):
 def test_a_placeholder_typed_by_a_user_is_refused(loaded):
     with pytest.raises(PolysenseError, match="stands for image"):
         loaded[1].apply_chat_template(message("I type <|image|> here"))
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_logits_of_the_cpu(run):
+    model, processor = PolysenseModel.from_pretrained(run), PolysenseProcessor.from_pretrained(run)
+    inputs = processor.apply_chat_template(message("What is this?", "red", "blue"))
+    with torch.inference_mode():
+        expected = model(**inputs).logits
+        found = model.to("cuda")(**inputs.to("cuda")).logits
+    assert torch.allclose(expected, found.cpu(), atol=1e-3)
