@@ -121,6 +121,7 @@ def number(value: float | None) -> str:
 
 def ratio(figure: Figure) -> str:
     """Return how many times blind a score is; a dash where blind scores nothing, or for ranks."""
-    if (figure.blind or 0) < 0.001 or figure.name.startswith("median"):
+    blind = figure.blind or 0.0
+    if blind < 0.001 or figure.name.startswith("median"):
         return "–"
-    return f"{figure.model / figure.blind:.1f} ×"
+    return f"{figure.model / blind:.1f} ×"
