@@ -43,7 +43,7 @@ POOR_NAMES = re.compile(r"^(utils?|misc|common|helpers?|stuff|.*_(v\d+|new|old|u
 TESTED_BY: dict[str, str] = {
     "commands.py": "test_cli.py",
     "config/model.py": "model/test_connectors.py",
-    "config/run.py": "recipes/test_onellm.py",
+    "config/run.py": "recipes/test_onellm_recipes.py",
     "data/collate.py": "data/test_chat.py",
     "data/messages.py": "data/test_chat.py",
     "data/processor.py": "data/test_chat.py",
@@ -73,7 +73,8 @@ TESTED_BY: dict[str, str] = {
     "model/towers.py": "parity/test_imported.py",
     "model/saving.py": "model/test_polysense_model.py",
     "recipes/__init__.py": "recipes/test_laptop_data.py",
-    "recipes/onellm_laptop.py": "recipes/test_onellm.py",
+    "recipes/onellm.py": "recipes/test_onellm_recipes.py",
+    "recipes/onellm_laptop.py": "recipes/test_onellm_recipes.py",
     "recipes/laptop.py": "test_readme.py",
     "training/checkpoint.py": "training/test_resume.py",
     "training/dataset.py": "training/test_resume.py",
