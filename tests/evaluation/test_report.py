@@ -4,6 +4,7 @@ It exercises polysense.evaluation.curves and polysense.evaluation.routing too.
 """
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,10 +12,11 @@ from PIL import Image
 
 from polysense.evaluation.curves import draw_losses
 from polysense.evaluation.report import lead, ratio, remembered, write_report
-from polysense.evaluation.result import Figure
+from polysense.evaluation.result import Evaluation, Figure, overall
 from polysense.evaluation.routing import routing_weights
 from polysense.training.forgetting import SenseScore
 
+TOP = Figure("retrieval top-1", 0.4, 0.1, None)
 EMPTY = {"meta", "img", "br"}
 
 
@@ -78,14 +80,19 @@ def test_what_was_learnt_forgotten_and_routed_is_there(page):
 
 
 def test_the_lead_says_best_and_weakest(evaluated):
-    text = lead(evaluated.evaluation)
-    assert f"{evaluated.evaluation.scored} held-out samples of 3 senses" in text
-    assert "weakest" in text
-    one = type(evaluated.evaluation)(
-        evaluated.evaluation.senses[:1], evaluated.evaluation.figures, {}
+    evaluation = evaluated.evaluation
+    rates = {"image": 0.5, "imu": 0.9, "image+imu": 0.2}
+    senses = tuple(
+        replace(result, figures=(Figure(result.named.name, rates[result.sense], 0.1, None), TOP))
+        for result in evaluation.senses
     )
-    assert "one sense" in lead(one)
-    assert "weakest" not in lead(one)
+    text = lead(Evaluation(senses, overall(senses), {})).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{evaluation.scored} held-out samples of 3 senses" in text
+    assert "names 53 % right in the mean over senses (blind 10 %)" in text
+    assert "Best is imu with 90 %, weakest image+imu with 20 %." in text
+    one = lead(Evaluation(senses[:1], overall(senses[:1]), {}))
+    assert "one sense" in one
+    assert "weakest" not in one
 
 
 def test_forgetting_is_relative_to_the_first_score():
@@ -102,6 +109,7 @@ def test_forgetting_is_relative_to_the_first_score():
 
 def test_ratios_need_a_blind_value():
     assert ratio(Figure("CIDEr", 0.6, 0.2, None)) == "3.0 ×"
+    assert ratio(Figure("BLEU-4", 0.6, 1e-5, None)) == "–"  # as good as nothing
     assert ratio(Figure("CIDEr", 0.6, 0.0, None)) == ratio(Figure("median rank", 3, 9, None)) == "–"
 
 

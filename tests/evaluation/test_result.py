@@ -1,5 +1,6 @@
 """An evaluation is kept, read again, and printed; the printing is polysense.evaluation.tables."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -11,10 +12,10 @@ from polysense.evaluation.tables import print_evaluation
 
 
 def printed(evaluation, width=80):
-    console = Console(record=True, width=width, file=None, quiet=False)
-    with console.capture():
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as captured:
         print_evaluation(evaluation, console)
-    return console.export_text()
+    return captured.get()
 
 
 def test_what_is_saved_is_read_again(evaluated, tmp_path):

@@ -88,6 +88,8 @@ def lead(evaluation: Evaluation) -> str:
     if several:
         order = sorted(evaluation.senses, key=lambda result: result.named.model)
         best, worst = order[-1], order[0]
+        if best.named.model == worst.named.model:
+            return text
         text += (
             f" Best is {best.sense} with {percent(best.named.model)}, weakest {worst.sense} with "
             f"{percent(worst.named.model)}."
@@ -108,8 +110,8 @@ def remembered(stages: dict[str, list[SenseScore]]) -> list[Remembered]:
 
 
 def percent(value: float | None) -> str:
-    """Return a share as "62 %"; a dash for none."""
-    return "–" if value is None else f"{100 * value:.0f} %"
+    """Return a share as "62 %", which no line breaks apart; a dash for none."""
+    return "–" if value is None else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None) -> str:
@@ -119,6 +121,6 @@ def number(value: float | None) -> str:
 
 def ratio(figure: Figure) -> str:
     """Return how many times blind a score is; a dash where blind scores nothing, or for ranks."""
-    if not figure.blind or figure.name.startswith("median"):
+    if (figure.blind or 0) < 0.001 or figure.name.startswith("median"):
         return "–"
     return f"{figure.model / figure.blind:.1f} ×"

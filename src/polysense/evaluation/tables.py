@@ -9,11 +9,10 @@ from rich.table import Table
 
 from polysense.evaluation.result import Evaluation, Figure, figure_called
 
-LEGEND = (
-    "right: the head noun; of senses with few captions (*) the whole one.  top-1: the true "
-    "caption ranked first.\nblind: with other signals of the sense.  near: the nearest training "
-    "sample's caption."
-)
+LEGEND = """\
+right: head nouns, or whole captions where a sense has few (*); top-1: the true
+caption ranked first; blind: with other signals of the sense; near: what the
+nearest training sample's caption scores"""
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) -> None:
