@@ -127,8 +127,8 @@ def simulate(features: np.ndarray, keys: list[str], repeats: int) -> np.ndarray:
     for index, key in enumerate(keys):
         for repeat in range(repeats):
             white = generator(f"fmri {key} {repeat}").normal(size=(SCANS, VOXELS))
-            noise = NOISE * lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
-            course = response[:, None] * sizes[index] + noise
+            smooth = lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
+            course = response[:, None] * sizes[index] + NOISE * np.asarray(smooth)
             answers[index, repeat] = response @ course / (response @ response)
     return answers
 
