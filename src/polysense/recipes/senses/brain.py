@@ -89,12 +89,15 @@ def brain_lines(root: Path) -> list[Line]:
 
 
 def choose_pictures(stamps: list[Line]) -> list[tuple[Line, str]]:
-    """Return up to PICTURES stamps of each kind, the first by hash, each with its kind."""
+    """Return up to PICTURES stamps of each kind, the first by hash, each with its kind.
+
+    Not by the hash of the key itself: that is what holds pictures out.
+    """
     chosen = []
     for kind in sorted(set(KINDS.values())):
         folders = tuple(f"{folder}/" for folder, name in KINDS.items() if name == kind)
         members = [line for line in stamps if line["key"].startswith(folders)]
-        members = sorted(members, key=lambda line: digest(line["key"]))[:PICTURES]
+        members = sorted(members, key=lambda line: digest(f"fmri {line['key']}"))[:PICTURES]
         chosen += [(line, kind) for line in members]
     return chosen
 
