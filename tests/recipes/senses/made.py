@@ -25,16 +25,18 @@ def cube(name: str = "cube", category: str = "box", held_out: bool = False) -> m
     return meshes.Mesh(name, category, held_out, vertices, TRIANGLES, colours)
 
 
-def save_library(root: Path, names: list[str]) -> None:
-    """Write the Debian package's folder below root/packages with one library, a cube a name."""
+def save_library(root: Path, names: list[str], stretched: bool = False) -> None:
+    """Write the Debian package's folder below root/packages with one library, a cube a name;
+    `stretched`, each is a little wider than the one before."""
     folder = root / "packages/sweethome3d-furniture" / meshes.LIBRARY
     folder.mkdir(parents=True)
     lines = ["# a comment", "id=Made", ""]
-    rows = [f"v {x} {y} {z}" for x, y, z in CORNERS * 50] + ["usemtl red"]
-    rows += [f"f {a} {b} {c}" for a, b, c in TRIANGLES + 1]
     with zipfile.ZipFile(folder / "Made.sh3f", "w") as archive:
         for number, name in enumerate(names, start=1):
             lines += [f"name#{number}={name}", f"model#{number}=/made/m{number}/m{number}.obj"]
+            wide = 50 + 10 * number * stretched
+            rows = [f"v {x * wide} {y * 50} {z * 50}" for x, y, z in CORNERS] + ["usemtl red"]
+            rows += [f"f {a} {b} {c}" for a, b, c in TRIANGLES + 1]
             inside = f"made/m{number}/m{number}"
             archive.writestr(f"{inside}.obj", f"mtllib m{number}.mtl\n" + "\n".join(rows) + "\n")
             archive.writestr(f"{inside}.mtl", "newmtl red\nKd 1.0 0.0 0.0\n")

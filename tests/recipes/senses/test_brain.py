@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from polysense.data.datasets import is_held_out
 from polysense.recipes.senses import brain
+from polysense.recipes.senses.lines import HELD_OUT
 
 
 @pytest.fixture
@@ -48,3 +50,10 @@ def test_kinds_are_chosen_by_folder_up_to_a_limit():
         "town/houses/cartoon/a.png"
     ]
     assert len(chosen) == brain.PICTURES + 1
+
+
+def test_the_choice_does_not_prefer_what_is_held_out():
+    stamps = [{"key": f"{folder}/{n}.png"} for folder in brain.KINDS for n in range(200)]
+    chosen = brain.choose_pictures(stamps)
+    share = np.mean([is_held_out(line["key"], HELD_OUT) for line, _ in chosen])
+    assert share == pytest.approx(HELD_OUT, abs=0.06)

@@ -1,8 +1,10 @@
 """Meshes: catalogue names become classes, models are scaled and coloured, some held out whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from made import save_library
+from made import cube, save_library
 
 from polysense.recipes.senses import meshes
 
@@ -19,7 +21,7 @@ def test_names_of_the_catalogue_mean_classes(name, category):
 
 
 def test_named_models_are_read_once_scaled_and_coloured(tmp_path):
-    save_library(tmp_path, ["Chair", "Oak chair", "Vase", "Pool table"])
+    save_library(tmp_path, ["Chair", "Oak chair", "Vase", "Pool table"], stretched=True)
     loaded = meshes.load_meshes(tmp_path)
     assert [mesh.category for mesh in loaded] == ["chair", "chair", "vase"]
     assert sum(mesh.held_out for mesh in loaded) == 1  # one of the two chairs, not the only vase
@@ -30,6 +32,14 @@ def test_named_models_are_read_once_scaled_and_coloured(tmp_path):
         assert mesh.colours.tolist() == [[255, 0, 0]] * 12
     (tmp_path / "packages").rename(tmp_path / "gone")
     assert [mesh.name for mesh in meshes.load_meshes(tmp_path)] == [mesh.name for mesh in loaded]
+
+
+def test_models_of_one_design_are_held_out_together():
+    chairs = [cube(f"chair-{n}", "chair") for n in range(3)]
+    wide = replace(chairs[1], vertices=chairs[1].vertices * np.float32([1.1, 1, 1]))
+    table = cube("table", "table")
+    designs = meshes.designs_of([chairs[0], wide, chairs[2], table])
+    assert designs == ["chair-0", "chair-1", "chair-0", "table"]
 
 
 def test_models_over_the_limit_are_left_out(tmp_path, monkeypatch):

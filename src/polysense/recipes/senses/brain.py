@@ -89,12 +89,15 @@ def brain_lines(root: Path) -> list[Line]:
 
 
 def choose_pictures(stamps: list[Line]) -> list[tuple[Line, str]]:
-    """Return up to PICTURES stamps of each kind, the first by hash, each with its kind."""
+    """Return up to PICTURES stamps of each kind, the first by hash, each with its kind.
+
+    Not by the hash of the key itself: that is what holds pictures out.
+    """
     chosen = []
     for kind in sorted(set(KINDS.values())):
         folders = tuple(f"{folder}/" for folder, name in KINDS.items() if name == kind)
         members = [line for line in stamps if line["key"].startswith(folders)]
-        members = sorted(members, key=lambda line: digest(line["key"]))[:PICTURES]
+        members = sorted(members, key=lambda line: digest(f"fmri {line['key']}"))[:PICTURES]
         chosen += [(line, kind) for line in members]
     return chosen
 
@@ -127,10 +130,15 @@ def simulate(features: np.ndarray, keys: list[str], repeats: int) -> np.ndarray:
     for index, key in enumerate(keys):
         for repeat in range(repeats):
             white = generator(f"fmri {key} {repeat}").normal(size=(SCANS, VOXELS))
+<<<<<<< HEAD
             noise = NOISE * np.asarray(
                 lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
             )
             course = response[:, None] * sizes[index] + noise
+=======
+            smooth = lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
+            course = response[:, None] * sizes[index] + NOISE * np.asarray(smooth)
+>>>>>>> 6423bacaa0a8f099f66c1d9c0a1d386ace670336
             answers[index, repeat] = response @ course / (response @ response)
     return answers
 

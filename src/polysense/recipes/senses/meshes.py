@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +29,7 @@ CATALOGUE = "PluginFurnitureCatalog.properties"
 PER_CLASS = 10
 MAX_BYTES = 1_300_000  # of one OBJ file: finer models take long, and a small map shows no more
 GREY = (150, 150, 150)
+SAME_DESIGN = 0.01  # difference of the sides of two bounding boxes
 
 # A class, and the names (in lower case) of the catalogue that mean it.
 CLASSES = {
@@ -75,13 +76,39 @@ def load_meshes(root: Path) -> list[Mesh]:
         convert_library(debian_package("sweethome3d-furniture", root / "packages"), inside)
 
     paths = sorted(converted(root / "meshes", "Reading the meshes", convert).glob("*/*.npz"))
-    held_out = held_out_groups((path.stem, path.parent.name) for path in paths)
     meshes = []
     for path in paths:
         with np.load(path) as arrays:
             parts = [arrays[name] for name in ("vertices", "faces", "colours")]
-        meshes.append(Mesh(path.stem, path.parent.name, path.stem in held_out, *parts))
-    return meshes
+        meshes.append(Mesh(path.stem, path.parent.name, False, *parts))
+    designs = designs_of(meshes)
+    held_out = held_out_groups(
+        (design, mesh.category) for design, mesh in zip(designs, meshes, strict=True)
+    )
+    return [
+        replace(mesh, held_out=design in held_out)
+        for design, mesh in zip(designs, meshes, strict=True)
+    ]
+
+
+def designs_of(meshes: list[Mesh]) -> list[str]:
+    """Return each mesh's design: the first of its class with the same proportions, or itself.
+
+    Libraries hold doors that differ in a pane and cars in their paint; held out are all or none.
+    """
+    firsts: list[tuple[Mesh, np.ndarray]] = []
+    designs = []
+    for mesh in meshes:
+        extent = np.ptp(mesh.vertices, axis=0)
+        alike = (
+            other.name
+            for other, size in firsts
+            if other.category == mesh.category and np.abs(size - extent).max() < SAME_DESIGN
+        )
+        designs.append(next(alike, mesh.name))
+        if designs[-1] == mesh.name:
+            firsts.append((mesh, extent))
+    return designs
 
 
 def convert_library(package: Path, folder: Path) -> None:
@@ -95,8 +122,10 @@ def convert_library(package: Path, folder: Path) -> None:
         (folder / category).mkdir()
         for library, model in sorted(set(models), key=lambda pair: digest(pair[1]))[:PER_CLASS]:
             name = f"{library.stem}-{PurePosixPath(model).parent.name}".lower()
-            arrays: dict[str, Any] = read_model(library, model)
-            np.savez_compressed(folder / category / f"{name}.npz", **arrays)
+            vertices, faces, colours = read_model(library, model)
+            np.savez_compressed(
+                folder / category / f"{name}.npz", vertices=vertices, faces=faces, colours=colours
+            )
 
 
 def class_of(name: str) -> str | None:
@@ -120,8 +149,11 @@ def catalogue(library: Path) -> Iterator[tuple[str, str]]:
             yield name.strip(), model
 
 
-def read_model(library: Path, model: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a `Mesh`; materials and textures lie beside the OBJ in the archive."""
+def read_model(library: Path, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return vertices, faces and colours as `Mesh` has them.
+
+    Materials and textures lie beside the OBJ in the archive.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         with zipfile.ZipFile(library) as archive:
             beside = f"{PurePosixPath(model).parent}/"
@@ -130,14 +162,12 @@ def read_model(library: Path, model: str) -> dict[str, np.ndarray]:
         parts = [part for part in scene.geometry.values() if isinstance(part, trimesh.Trimesh)]
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = [part.faces + start for part, start in zip(parts, starts, strict=False)]
-    colours = [
-        np.tile(np.array(main_colour(part), dtype=np.uint8), (len(part.faces), 1)) for part in parts
-    ]
-    return {
-        "vertices": in_unit_sphere(np.concatenate([part.vertices for part in parts])),
-        "faces": np.concatenate(faces).astype(np.int32),
-        "colours": np.concatenate(colours),
-    }
+    colours = [np.tile(main_colour(part), (len(part.faces), 1)) for part in parts]
+    return (
+        in_unit_sphere(np.concatenate([part.vertices for part in parts])),
+        np.concatenate(faces).astype(np.int32),
+        np.concatenate(colours).astype(np.uint8),
+    )
 
 
 def main_colour(part: Any) -> tuple[int, ...]:
