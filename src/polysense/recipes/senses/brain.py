@@ -130,15 +130,10 @@ def simulate(features: np.ndarray, keys: list[str], repeats: int) -> np.ndarray:
     for index, key in enumerate(keys):
         for repeat in range(repeats):
             white = generator(f"fmri {key} {repeat}").normal(size=(SCANS, VOXELS))
-<<<<<<< HEAD
             noise = NOISE * np.asarray(
                 lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
             )
             course = response[:, None] * sizes[index] + noise
-=======
-            smooth = lfilter([np.sqrt(1 - CORRELATION**2)], [1, -CORRELATION], white, axis=0)
-            course = response[:, None] * sizes[index] + NOISE * np.asarray(smooth)
->>>>>>> 6423bacaa0a8f099f66c1d9c0a1d386ace670336
             answers[index, repeat] = response @ course / (response @ response)
     return answers
 
