@@ -5,6 +5,7 @@ Samples with a picture, with two, and without any; in the LLM, LoRA learns too.
 
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tiny import tiny_config
 
 from polysense.config import Stage
 from polysense.model.selection import freeze_all_but
+from polysense.training import loop
 from polysense.training.dataset import TrainingData
 from polysense.training.loop import StageRun, my_parts, read_ahead, take_step
 from polysense.training.probe import held_out_losses
@@ -86,6 +88,17 @@ def test_rows_are_shared_and_shorter_together(parts, tmp_path):
     assert other["input_ids"].numel() < 0.9 * one["input_ids"].numel()
     assert len(other["input_ids"]) < len(one["input_ids"])
     assert (other["labels"] != -100).sum() == (one["labels"][:, 1:] != -100).sum()
+
+
+def test_samples_are_grouped_once_and_an_epoch_is_shuffled_once(parts, tmp_path, monkeypatch):
+    grouped, shuffled = Mock(wraps=loop.grouped), Mock(wraps=torch.randperm)
+    monkeypatch.setattr(loop, "grouped", grouped)
+    monkeypatch.setattr(torch, "randperm", shuffled)
+    run = a_run(parts, tmp_path, Stage("s", ("connector",), batch_size=1), None)
+    picks = [pick for step in range(run.steps) for pick in run.order.at(step)]
+    assert len(picks) == run.steps == 9
+    assert grouped.call_count == 1
+    assert shuffled.call_count == 3  # the six with pictures once, the three without twice
 
 
 def test_the_held_out_loss_is_the_same(parts, tmp_path):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,14 @@ class StageRun:
     dtype: torch.dtype
     notes: dict[str, Any]
 
-    @property
+    @cached_property
     def order(self) -> Order:
-        """The order of samples."""
+        """The order of samples; one object, since it keeps the epoch's permutations."""
         senses = [sample.senses for sample in self.data.samples]
         groups = grouped(senses) if self.stage.balance else (tuple(range(len(senses))),)
         return Order(groups, self.stage.batch_size, self.seed)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """How many optimizer steps the stage takes."""
         return self.stage.steps or self.order.steps(self.stage.epochs)
