@@ -73,6 +73,26 @@ def test_another_tokenizer_or_own_code_is_another_entry(model, pictures, tmp_pat
     assert len(set(keys)) == 4
 
 
+def test_views_are_grouped_by_sense_in_their_order(model, pictures, tmp_path):
+    cache = FeatureCache(tmp_path / "c", model, 2)
+    cache.fill(pictures)
+    found = cache.by_modality(pictures[::-1], 3)
+    assert list(found) == ["image"]
+    for view, media in zip(found["image"], pictures[::-1], strict=True):
+        assert torch.equal(view, cache.view(media, 1))
+
+
+def test_a_live_sense_keeps_signals_whatever_its_tokenizer(model, pictures, tmp_path, monkeypatch):
+    before = FeatureCache(tmp_path / "c", model, 1, live={"image"})
+    before.fill(pictures)
+    monkeypatch.setitem(model.tokenizers._modules, "image", torch.nn.Linear(2, 2))
+    monkeypatch.setattr(features, "weights_hash", lambda part: pytest.fail("hashed for nothing"))
+    cache = FeatureCache(tmp_path / "c", model, 1, live={"image"})
+    assert cache.key(pictures[0]) == before.key(pictures[0])
+    signal = model.modalities["image"].read(pictures[0].source)
+    assert torch.equal(cache.view(pictures[0], 0), signal)
+
+
 def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path):
     cache = FeatureCache(tmp_path / "c", model, 1)
     cache.fill(pictures)

@@ -38,7 +38,7 @@ class Evaluator:
             asked = Message("user", (*record.media, Text(self.config.question)))
             ids = self.processor.chat.prompt([asked], self.processor.form)
             rows.append(Encoded(ids, [IGNORED] * len(ids)))
-            media.append(self.cache.first_views(record.media))
+            media.append(self.cache.by_modality(record.media, 0))
         batch = collate(rows, media, self.processor.pad_id, self.cache.encoded, "left")
         del batch["labels"]
         return batch.to(self.model.device)

@@ -71,9 +71,5 @@ class TrainingData:
         sample = self.samples[pick.index]
         if self.cache is None:
             return self.processor.read_signals(sample.messages)
-        found: dict[str, list[torch.Tensor]] = {}
-        for media in sample.media:
-            # Every sample starts at its own view, so that a batch mixes them.
-            view = self.cache.view(media, pick.epoch + pick.index)
-            found.setdefault(media.modality, []).append(view)
-        return found
+        # Every sample starts at its own view, so that a batch mixes them.
+        return self.cache.by_modality(sample.media, pick.epoch + pick.index)

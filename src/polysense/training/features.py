@@ -29,7 +29,7 @@ SHARD = 256
 
 
 class FeatureCache:
-    """Features of media, by memory map. `fill` first, then `views`.
+    """Features of media, by memory map. `fill` first, then `view`.
 
     Of senses in `live`, whose tokenizer learns, the signals themselves are kept in place of
     features: decoding, resampling and sampling of points are done once for them too.
@@ -76,11 +76,13 @@ class FeatureCache:
         Signals of a sense whose tokenizer learns come before the first two.
         """
         if modality not in self._readings:
+            made_by = ["signal"]
+            if modality in self.encoded:
+                tokenizer = self.model.tokenizers[modality]
+                made_by = [self._fingerprint]
+                made_by += [weights_hash(tokenizer)] if tokenizer.state_dict() else []
             code = code_of(type(self.model.modalities[modality]))
-            tokenizer = self.model.tokenizers[modality]
-            weights = weights_hash(tokenizer) if tokenizer.state_dict() else ""
-            made_by = [self._fingerprint, weights] if modality in self.encoded else ["signal"]
-            self._readings[modality] = [value for value in (*made_by, code) if value]
+            self._readings[modality] = [*made_by, *([code] if code else [])]
         return self._readings[modality]
 
     def fill(
@@ -125,20 +127,17 @@ class FeatureCache:
         scratch.replace(path)
         self._index(path)
 
-    def views(self, media: Media) -> torch.Tensor:
-        """Return the features [views, F, E] (or signals) of a filled signal, in fp32."""
-        key = self.key(media)
-        return self._open[self._shards[key]].get_tensor(key).float()
-
     def view(self, media: Media, number: int) -> torch.Tensor:
-        """Return the features [F, E], or the signal, of one view."""
-        return self.views(media)[number % self.count]
+        """Return the features [F, E], or the signal, of one view of a filled signal, in fp32."""
+        key = self.key(media)
+        # Of all the views that lie together only the one is read.
+        return self._open[self._shards[key]].get_slice(key)[number % self.count].float()
 
-    def first_views(self, media: Iterable[Media]) -> dict[str, list[torch.Tensor]]:
-        """Return {modality: its signals or features}, not augmented, in the order given."""
+    def by_modality(self, media: Iterable[Media], number: int) -> dict[str, list[torch.Tensor]]:
+        """Return {modality: its signals or features, of one view}, in the order given."""
         found: dict[str, list[torch.Tensor]] = {}
         for item in media:
-            found.setdefault(item.modality, []).append(self.view(item, 0))
+            found.setdefault(item.modality, []).append(self.view(item, number))
         return found
 
 
