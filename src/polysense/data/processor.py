@@ -23,6 +23,7 @@ from polysense.modalities import Modality, build_modalities
 from polysense.modalities.sense_files import sense_sources, source_of
 from polysense.model.saving import checkpoint_folder
 from polysense.types import Batch, Media, Message, Text
+from polysense.writing import write_text
 
 FILE = "processor_config.json"
 INSTRUCTION_TOKENIZER = "instruction_tokenizer"
@@ -179,9 +180,7 @@ class PolysenseProcessor:
             "system": self.chat.system,
             "ending": self.ending,
         }
-        scratch = folder / f".{FILE}.writing"
-        scratch.write_text(json.dumps(values, indent=2) + "\n")
-        scratch.replace(folder / FILE)
+        write_text(folder / FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, senses: Sequence[str] = (), **_: Any) -> Self:

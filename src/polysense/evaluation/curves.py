@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from polysense.writing import replacing
+
 ACROSS = 3  # stages side by side
 GREY = "#808797"  # of text and lines: seen on white and on black
 LINES = (
@@ -32,9 +34,8 @@ def draw_losses(logs: Sequence[Path], to: Path) -> None:
         panel.set_axis_off()
     for panel, log in zip(panels, logs, strict=False):
         draw_stage(panel, log)
-    scratch = to.with_name(f".{to.name}")
-    figure.savefig(scratch, dpi=130, format="png", transparent=True)
-    scratch.replace(to)
+    with replacing(to) as scratch:
+        figure.savefig(scratch, dpi=130, format="png", transparent=True)
 
 
 def draw_stage(panel, log: Path) -> None:

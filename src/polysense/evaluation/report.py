@@ -25,6 +25,7 @@ from polysense.model.describe import part_rows
 from polysense.overrides import to_json
 from polysense.training.forgetting import SenseScore, read_scores
 from polysense.training.journal import LOG
+from polysense.writing import write_text
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ def write_report(folder: Path, evaluation: Evaluation, model: Any, config: RunCo
         curve=data_uri(curve.read_bytes(), "image/png"),
         config=json.dumps(to_json(config), indent=2),
     )
-    scratch = folder / ".report.html"
-    scratch.write_text(page, encoding="utf-8")
-    scratch.replace(folder / "report.html")
+    write_text(folder / "report.html", page)
     return folder / "report.html"
 
 

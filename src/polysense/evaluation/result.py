@@ -13,6 +13,7 @@ from pathlib import Path
 
 from polysense.errors import PolysenseError
 from polysense.overrides import from_json
+from polysense.writing import write_text
 
 FILE = "evaluation.json"
 LABEL, NOUN, NAMED = "label accuracy", "head-noun accuracy", "named right"
@@ -110,9 +111,7 @@ class Evaluation:
 
     def save(self, folder: Path) -> None:
         """Write evaluation.json, whole or not at all."""
-        scratch = folder / f".{FILE}"
-        scratch.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        scratch.replace(folder / FILE)
+        write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def figure_called(name: str, figures: tuple[Figure, ...]) -> Figure:

@@ -13,6 +13,7 @@ import torch
 from rich.table import Table
 
 from polysense.errors import PolysenseError
+from polysense.writing import replacing
 
 
 @torch.inference_mode()
@@ -68,9 +69,8 @@ def draw_routing(weights: dict[str, list[float]], path: Path) -> None:
     axes.set_yticks(range(senses), list(weights))
     axes.set_title("Weights of the experts")
     figure.colorbar(shown)
-    scratch = path.with_name(f".{path.name}.writing")
     try:
-        figure.savefig(scratch, format="png", dpi=150)
-        scratch.replace(path)
+        with replacing(path) as scratch:
+            figure.savefig(scratch, format="png", dpi=150)
     except OSError as error:
         raise PolysenseError(f"{str(path)!r} cannot be written: {error.strerror}") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from polysense.recipes.packages import converted, debian_package, wheel
+from polysense.writing import write_text
 
 STAMPS = "usr/share/tuxpaint/stamps"
 
@@ -63,10 +64,8 @@ def prepare_pictures(folder: Path) -> Path:
     """Fetch the stamps and write their manifest; returns its path."""
     stamps = debian_package("tuxpaint-stamps-default", folder / "packages") / STAMPS
     manifest = folder / "pictures.jsonl"
-    scratch = manifest.with_suffix(".writing")
     lines = stamp_lines(stamps, folder)
-    scratch.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    scratch.replace(manifest)
+    write_text(manifest, "".join(json.dumps(line) + "\n" for line in lines))
     return manifest
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from polysense.data.datasets import TEXT_KEYS
 from polysense.recipes.senses import brain, clouds, motion, pairs, pictures, sounds, videos, views
 from polysense.recipes.senses.lines import Line
+from polysense.writing import write_text
 
 MANIFEST = "senses.jsonl"
 
@@ -46,9 +47,7 @@ def prepare(folder: Path) -> Path:
         *pairs.pair_lines(moving, heard),
     ]
     manifest = folder / MANIFEST
-    scratch = manifest.with_suffix(".writing")
-    scratch.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    scratch.replace(manifest)
+    write_text(manifest, "".join(json.dumps(line) + "\n" for line in lines))
     return manifest
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from polysense.modalities.sense_files import code_of
 from polysense.model.encoder import weights_hash
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Media
+from polysense.writing import replacing
 
 SHARD = 256
 
@@ -122,9 +122,8 @@ class FeatureCache:
     def _write(self, entries: dict[str, torch.Tensor]) -> None:
         name = hashlib.sha256("".join(entries).encode()).hexdigest()[:16]
         path = self.folder / f"features-{name}.safetensors"
-        scratch = self.folder / f".writing-{os.getpid()}-{name}"
-        save_file({key: value.contiguous() for key, value in entries.items()}, scratch)
-        scratch.replace(path)
+        with replacing(path) as scratch:
+            save_file({key: value.contiguous() for key, value in entries.items()}, scratch)
         self._index(path)
 
     def view(self, media: Media, number: int) -> torch.Tensor:

@@ -20,6 +20,7 @@ from polysense.data.processor import PolysenseProcessor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.dataset import TrainingData
 from polysense.training.likelihood import ranks, score_matrix, without_prior
+from polysense.writing import write_text
 
 FILE = "forgetting.json"
 SIGNALS, CHOICES = 24, 12
@@ -93,9 +94,7 @@ def note_scores(folder: Path, stage: str, scores: Sequence[SenseScore]) -> None:
     stages = read_scores(folder)
     stages[stage] = list(scores)
     values = {name: [asdict(score) for score in found] for name, found in stages.items()}
-    scratch = folder / f".{FILE}"
-    scratch.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(folder / FILE)
+    write_text(folder / FILE, json.dumps(values, indent=1) + "\n")
 
 
 def read_scores(folder: Path) -> dict[str, list[SenseScore]]:

@@ -22,6 +22,7 @@ from rich.progress import (
 from torch.utils.tensorboard import SummaryWriter
 
 from polysense.training.probe import HeldOutLosses
+from polysense.writing import write_text
 
 LOG = "log.jsonl"
 
@@ -131,6 +132,4 @@ def keep_until(path: Path, step: int) -> None:
             continue
         if values["step"] <= step:
             kept.append(line + "\n")
-    scratch = path.with_suffix(".writing")
-    scratch.write_text("".join(kept), encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, "".join(kept))

@@ -38,6 +38,7 @@ from polysense.training.stages import (
     print_learning_table,
     train_stages,
 )
+from polysense.writing import write_text
 
 RUN_FILE = "run.json"
 
@@ -90,9 +91,7 @@ def claim(folder: Path, config: RunConfig) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         raise PolysenseError(f"{str(folder)!r} is not empty and holds no run: give another --run")
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f".{RUN_FILE}"
-    scratch.write_text(json.dumps(to_json(config), indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, json.dumps(to_json(config), indent=2) + "\n")
 
 
 def split_of(config: RunConfig) -> Split:
