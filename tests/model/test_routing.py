@@ -36,6 +36,21 @@ def test_the_weights_are_the_routers(tmp_path, read):
     assert weights["image"] != weights["imu"]
 
 
+def test_signals_may_come_from_elsewhere(tmp_path):
+    model = build(tmp_path, router_input="features")
+    signals = {"image": [torch.randn(3, 28, 28), torch.randn(3, 28, 28)], "imu": []}
+    weights = routing_of(model, signals.__getitem__)
+    assert list(weights) == ["image"]
+    with torch.no_grad():
+        expected = model.connector.routing(
+            "image", model.extract("image", torch.stack(signals["image"]))
+        )
+    assert weights["image"] == pytest.approx(expected.tolist())
+    assert weights != routing_of(
+        model, lambda name: signals["image"][:1] if name == "image" else []
+    )
+
+
 def test_a_table_and_a_picture(tmp_path):
     weights = {"image": [1.0, 0.0], "imu": [0.25, 0.75]}
     console = Console(record=True, width=80)

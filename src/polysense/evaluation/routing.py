@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from polysense.errors import PolysenseError
 from polysense.evaluation.result import Evaluation
+from polysense.model.routing import routing_of
 
 SIGNALS = 8  # over which a router that reads features is averaged
 
 
-@torch.inference_mode()
 def routing_weights(model: Any, evaluation: Evaluation) -> dict[str, list[float]]:
     """Return {sense: weight of each expert}; empty for connectors without experts.
 
     A router that reads features is asked with those of the first held-out signals of its sense;
     senses without any that can be read are left out.
     """
-    routing = getattr(model.connector, "routing", None)
-    if routing is None:
+    if not hasattr(model.connector, "routing"):
         return {}
-    rows = {}
-    for name in model.modalities:
-        weights = routing(name)
-        if weights.isnan().any():
-            signals = held_out_signals(model, evaluation, name)
-            if not signals:
-                continue
-            features = model.extract(name, torch.stack(signals).to(model.device))
-            weights = routing(name, features.to(weights.dtype))
-        rows[name] = weights.float().tolist()
-    return rows
+    return routing_of(model, partial(held_out_signals, model, evaluation))
 
 
 def held_out_signals(model: Any, evaluation: Evaluation, modality: str) -> list[torch.Tensor]:

@@ -1,11 +1,12 @@
 """Which experts a UPM sends each sense to: as a table, and as a picture.
 
-In: a model whose connector is a UPM. A router that reads features is shown with those of each
-sense's example; one that reads the learned tokens has the same weights for every signal.
+In: a model whose connector is a UPM. The weights of a router that reads features depend on the
+signals it is shown; one that reads the learned tokens has the same for every signal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ from polysense.writing import replacing
 
 
 @torch.inference_mode()
-def routing_of(model: Any) -> dict[str, list[float]]:
-    """Return {sense: mean weight of each expert}; PolysenseError where nothing is routed."""
+def routing_of(
+    model: Any, signals_of: Callable[[str], list[torch.Tensor]] | None = None
+) -> dict[str, list[float]]:
+    """Return {sense: mean weight of each expert}; PolysenseError where nothing is routed.
+
+    A router that reads features is asked with those of the signals that `signals_of` gives for a
+    sense, by default its example; a sense of which there are none is left out.
+    """
     connector = model.connector
     if not hasattr(connector, "routing"):
         kind = model.config.parts.connector.kind
@@ -27,8 +34,11 @@ def routing_of(model: Any) -> dict[str, list[float]]:
     for name, sense in model.modalities.items():
         features = None
         if connector.router_input == "features":
-            signal = sense.example()[None].to(model.device)
-            features = model.extract(name, signal).to(next(connector.parameters()).dtype)
+            signals = signals_of(name) if signals_of else [sense.example()]
+            if not signals:
+                continue
+            features = model.extract(name, torch.stack(signals).to(model.device))
+            features = features.to(next(connector.parameters()).dtype)
         weights[name] = connector.routing(name, features).tolist()
     return weights
 
