@@ -6,8 +6,18 @@ import torch
 from tiny import two_senses_config
 
 from polysense.training.features import FeatureCache, media_of
-from polysense.training.forgetting import FILE, forgetting_table, read_scores
+from polysense.training.forgetting import FILE, SenseScore, by_sense, forgetting_table, read_scores
 from polysense.training.run import train
+
+
+def test_scores_are_laid_out_by_sense_and_stage():
+    first, second, other = (SenseScore(name, 9, 3, 0.5, 0.1) for name in ("b", "b", "a"))
+    stages = {"one": [first], "two": [other, second]}
+    assert by_sense(stages) == {"b": [first, second], "a": [None, other]}
+    assert by_sense({}) == {}
+    assert [list(column.cells) for column in forgetting_table(stages).columns] == [
+        ["b", "a"], ["0.50 (0.10)", "-"], ["0.50 (0.10)"] * 2,
+    ]  # fmt: skip
 
 
 def test_every_known_sense_is_scored_after_each_stage(tmp_path):

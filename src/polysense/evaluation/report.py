@@ -23,7 +23,7 @@ from polysense.evaluation.result import NAMED, Evaluation, Figure
 from polysense.evaluation.routing import routing_weights
 from polysense.model.describe import part_rows
 from polysense.overrides import to_json
-from polysense.training.forgetting import SenseScore, read_scores
+from polysense.training.forgetting import SenseScore, by_sense, read_scores
 from polysense.training.journal import LOG
 from polysense.writing import write_text
 
@@ -98,13 +98,11 @@ def lead(evaluation: Evaluation) -> str:
 
 def remembered(stages: dict[str, list[SenseScore]]) -> list[Remembered]:
     """Turn the scores after each stage into a line for each sense."""
-    found = [{score.sense: score for score in scores} for scores in stages.values()]
     rows = []
-    for sense in dict.fromkeys(name for scores in found for name in scores):
-        scores = tuple(after.get(sense) for after in found)
+    for sense, scores in by_sense(stages).items():
         known = [score.score for score in scores if score]
         change = f"{known[-1] / known[0] - 1:+.0%}" if len(known) > 1 and known[0] else ""
-        rows.append(Remembered(sense, scores, change))
+        rows.append(Remembered(sense, tuple(scores), change))
     return rows
 
 

@@ -106,17 +106,20 @@ def read_scores(folder: Path) -> dict[str, list[SenseScore]]:
     return {name: [SenseScore(**score) for score in found] for name, found in values.items()}
 
 
+def by_sense(stages: dict[str, list[SenseScore]]) -> dict[str, list[SenseScore | None]]:
+    """Return {sense: its score after each stage}, None after those before it was known."""
+    after = [{score.sense: score for score in scores} for scores in stages.values()]
+    senses = dict.fromkeys(sense for scores in after for sense in scores)
+    return {sense: [scores.get(sense) for scores in after] for sense in senses}
+
+
 def forgetting_table(stages: dict[str, list[SenseScore]]) -> Table:
     """Return a table of senses by stages: score (blind)."""
     table = Table(title="What is remembered: share right (blind)")
     table.add_column("sense")
     for name in stages:
         table.add_column(f"after {name}", justify="right")
-    found = {name: {score.sense: score for score in scores} for name, scores in stages.items()}
-    for sense in dict.fromkeys(score.sense for scores in stages.values() for score in scores):
-        cells = []
-        for name in stages:
-            score = found[name].get(sense)
-            cells.append(f"{score.score:.2f} ({score.blind:.2f})" if score else "-")
+    for sense, scores in by_sense(stages).items():
+        cells = (f"{score.score:.2f} ({score.blind:.2f})" if score else "-" for score in scores)
         table.add_row(sense, *cells)
     return table
