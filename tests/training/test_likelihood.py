@@ -3,16 +3,23 @@
 import pytest
 import torch
 from tiny import save_llm
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polysense.training import likelihood
-from polysense.training.likelihood import PrefixTree, likelihoods, ranks, without_prior
+from polysense.training.likelihood import PrefixTree, caption_ids, likelihoods, ranks, without_prior
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
     folder = save_llm(tmp_path_factory.mktemp("llm"))
     return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+def test_captions_end_in_end_of_text(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(save_llm(tmp_path))
+    circle, nothing = caption_ids(tokenizer, ["A red circle.", ""])
+    assert tokenizer.decode(circle[:-1]) == "A red circle."
+    assert circle[-1:] == nothing == [tokenizer.eos_token_id]
 
 
 @pytest.mark.parametrize("nodes", [1, 4, 100])

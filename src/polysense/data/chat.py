@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
@@ -33,6 +33,11 @@ class Encoded:
 
     ids: list[int]
     labels: list[int]
+
+    @classmethod
+    def asked(cls, ids: list[int]) -> Self:
+        """Return a prompt: nothing of it is learnt."""
+        return cls(ids, [IGNORED] * len(ids))
 
 
 class ChatEncoder:

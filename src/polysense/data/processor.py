@@ -15,7 +15,7 @@ import torch
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
-from polysense.data.chat import IGNORED, ChatEncoder, ChatForm, Encoded, Placeholder
+from polysense.data.chat import ChatEncoder, ChatForm, Encoded, Placeholder
 from polysense.data.collate import collate
 from polysense.data.messages import parse_messages
 from polysense.errors import PolysenseError
@@ -104,8 +104,7 @@ class PolysenseProcessor:
         rows, signals = [], []
         for index, conversation in enumerate(conversations):
             if add_generation_prompt:
-                ids = self.chat.prompt(conversation, form)
-                rows.append(Encoded(ids, [IGNORED] * len(ids)))
+                rows.append(Encoded.asked(self.chat.prompt(conversation, form)))
             else:
                 rows.append(self.chat.encode(conversation, form, f"conversation {index}"))
             signals.append(self.read_signals(conversation))

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from polysense.config import EvaluationConfig
-from polysense.data.chat import IGNORED, Encoded
+from polysense.data.chat import Encoded
 from polysense.data.collate import collate
 from polysense.data.datasets import Record
 from polysense.training.features import FeatureCache
-from polysense.training.likelihood import score_matrix
+from polysense.training.likelihood import caption_ids, score_matrix
 from polysense.types import Batch, Message, Text
 
 Advance = Callable[[int], None]  # told how many more records are done
@@ -36,8 +36,7 @@ class Evaluator:
         rows, media = [], []
         for record in records:
             asked = Message("user", (*record.media, Text(self.config.question)))
-            ids = self.processor.chat.prompt([asked], self.processor.form)
-            rows.append(Encoded(ids, [IGNORED] * len(ids)))
+            rows.append(Encoded.asked(self.processor.chat.prompt([asked], self.processor.form)))
             media.append(self.cache.by_modality(record.media, 0))
         batch = collate(rows, media, self.processor.pad_id, self.cache.encoded, "left")
         del batch["labels"]
@@ -62,8 +61,6 @@ class Evaluator:
         self, records: Sequence[Record], captions: Sequence[str], advance: Advance
     ) -> torch.Tensor:
         """Return log p(caption | signals) in nats as [records, captions]."""
-        tokenizer = self.processor.text_tokenizer
-        ends = [tokenizer.eos_token_id]
-        ids = [tokenizer(c, add_special_tokens=False)["input_ids"] + ends for c in captions]
+        ids = caption_ids(self.processor.text_tokenizer, captions)
         prompts = [self.model.embed(**self.prompt([record])) for record in records]
         return score_matrix(self.model.llm, prompts, ids, lambda: advance(1))

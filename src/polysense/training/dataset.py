@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from polysense.data.chat import IGNORED, ChatForm, Encoded
+from polysense.data.chat import ChatForm, Encoded
 from polysense.data.collate import collate
 from polysense.data.packing import collate_packed
 from polysense.data.processor import PolysenseProcessor
@@ -57,9 +57,8 @@ class TrainingData:
     def prompt(self, index: int) -> Batch:
         """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""
         asked = self.samples[index].messages[:-1]
-        ids = self.processor.chat.prompt(asked, self.form)
+        row = Encoded.asked(self.processor.chat.prompt(asked, self.form))
         media = self._signals(Pick(index, -index))  # view 0: the signal itself
-        row = Encoded(ids, [IGNORED] * len(ids))
         return collate([row], [media], self.processor.pad_id, self.encoded_senses)
 
     @property

@@ -19,7 +19,7 @@ from rich.table import Table
 from polysense.data.processor import PolysenseProcessor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.dataset import TrainingData
-from polysense.training.likelihood import ranks, score_matrix, without_prior
+from polysense.training.likelihood import caption_ids, ranks, score_matrix, without_prior
 from polysense.writing import write_text
 
 FILE = "forgetting.json"
@@ -70,11 +70,7 @@ def score_sense(
     if len(captions) < 2:
         return None
     model.eval()
-    tokenizer = processor.text_tokenizer
-    ids = [
-        [*tokenizer(caption, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        for caption in captions
-    ]
+    ids = caption_ids(processor.text_tokenizer, captions)
     prompts = [model.embed(**data.prompt(index).to(model.device)) for index in indices]
     scores = without_prior(score_matrix(model.llm, prompts, ids))
     truth = [captions.index(data.samples[index].about["caption"]) for index in indices]

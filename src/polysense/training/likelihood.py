@@ -52,6 +52,17 @@ class PrefixTree:
         return seen
 
 
+def caption_ids(text_tokenizer: Any, captions: Sequence[str]) -> list[list[int]]:
+    """Return the ids of captions as the assistant's answers: the words, then end-of-text."""
+    return [
+        [
+            *text_tokenizer(caption, add_special_tokens=False)["input_ids"],
+            text_tokenizer.eos_token_id,
+        ]
+        for caption in captions
+    ]
+
+
 @torch.inference_mode()
 def likelihoods(
     llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]]
