@@ -11,7 +11,8 @@ from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
 from polysense.errors import PolysenseError
 from polysense.evaluation.baselines import nearest_captions
-from polysense.evaluation.evaluate import by_senses, evaluate, most_of_each, spread
+from polysense.evaluation.evaluate import by_senses, evaluate, most_of_each
+from polysense.evaluation.figures import spread
 from polysense.types import Media
 
 

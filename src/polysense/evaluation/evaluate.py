@@ -20,7 +20,13 @@ from polysense.data.datasets import Record, Split
 from polysense.errors import PolysenseError
 from polysense.evaluation.asking import Advance, Evaluator
 from polysense.evaluation.baselines import nearest_captions
-from polysense.evaluation.figures import are_labels, caption_figures, is_right, retrieval_figures
+from polysense.evaluation.figures import (
+    are_labels,
+    caption_figures,
+    is_right,
+    retrieval_figures,
+    spread,
+)
 from polysense.evaluation.result import Answer, Evaluation, File, SenseResult, overall
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
@@ -60,13 +66,6 @@ def most_of_each(config: EvaluationConfig, senses: int) -> int:
     """Return how many samples of each sense to take; 0 is all."""
     counts = (config.per_sense, -(-config.limit // senses))
     return min((count for count in counts if count), default=0)
-
-
-def spread(records: Sequence[Record], count: int) -> list[Record]:
-    """Return `count` of the records, spread evenly (manifests are often sorted); 0 is all."""
-    if not count or count >= len(records):
-        return list(records)
-    return [records[index * len(records) // count] for index in range(count)]
 
 
 def score_sense(

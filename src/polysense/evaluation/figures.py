@@ -8,7 +8,7 @@ lists its classes one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -17,6 +17,7 @@ from polysense.evaluation.metrics import bleu, cider, words
 from polysense.evaluation.result import LABEL, NOUN, Figure
 from polysense.training.likelihood import ranks
 
+Item = TypeVar("Item")
 ROTATIONS = 8
 LABEL_SHARE = 0.4  # distinct captions to records, up to which captions count as labels
 
@@ -36,13 +37,20 @@ def is_right(said: str, true: str, labels: bool) -> bool:
     return label(said) == label(true) if labels else same_noun(said, true)
 
 
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return `count` of the items, spread evenly (manifests are often sorted); 0 is all."""
+    if not count or count >= len(items):
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
 def rotations(count: int) -> list[int]:
     """Return up to 8 shifts, spread evenly, by which each of `count` samples meets another one."""
     most = min(ROTATIONS, count - 1)
     return [1 + index * (count - 1) // most for index in range(most)]
 
 
-def rotated(items: Sequence[Any], shift: int) -> list[Any]:
+def rotated(items: Sequence[Item], shift: int) -> list[Item]:
     """Return the items from `shift` on, then those before."""
     return [*items[shift:], *items[:shift]]
 

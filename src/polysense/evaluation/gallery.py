@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from polysense.errors import PolysenseError
+from polysense.evaluation.figures import spread
 from polysense.evaluation.result import Answer, File, SenseResult
 from polysense.modalities import Modality
 
@@ -53,9 +54,7 @@ class Card:
 
 def gallery(result: SenseResult, senses: Mapping[str, Modality]) -> list[Card]:
     """Return cards of up to 18 of a sense's samples, spread evenly: none is picked by its score."""
-    count = min(SHOWN, result.scored)
-    chosen = [result.answers[index * result.scored // count] for index in range(count)]
-    return [card(answer, senses) for answer in chosen]
+    return [card(answer, senses) for answer in spread(result.answers, SHOWN)]
 
 
 def card(answer: Answer, senses: Mapping[str, Modality]) -> Card:
