@@ -24,37 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
     add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
-    bench = subparsers.add_parser("bench", help="measure a claim about speed or memory")
-    bench.add_argument("name", help="name of a file in bench/, like packing")
-    bench.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
-    bench.set_defaults(act=commands.bench_command)
-    for name, act, what in (
-        ("ask", commands.ask_command, "ask about files: ask RUN [FILE ...] QUESTION"),
-        ("evaluate", commands.evaluate_command, "score a run on its held-out data"),
-        ("describe", commands.describe_command, "print a run's parts and shapes"),
-    ):
-        command = subparsers.add_parser(name, help=what)
-        command.add_argument("run", help="folder of a run")
-        if name == "ask":
-            command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
-            command.add_argument("--chat", action="store_true", help="go on talking")
-            command.add_argument("--max-new-tokens", type=int, default=64)
-        if name == "describe":
-            command.add_argument(
-                "--picture", metavar="FILE.png", help="draw which expert each sense is sent to"
-            )
-        if name == "evaluate":
-            command.add_argument(
-                "--per-sense", type=int, help="at most so many samples of each sense (0: all)"
-            )
-            command.add_argument(
-                "--limit",
-                type=int,
-                default=0,
-                help="a glance at about so many samples of all senses together; nothing is saved",
-            )
-        add_places(command)
-        command.set_defaults(act=act)
+    add_ask(subparsers.add_parser("ask", help="ask about files: ask RUN [FILE ...] QUESTION"))
+    add_evaluate(subparsers.add_parser("evaluate", help="score a run on its held-out data"))
+    add_describe(subparsers.add_parser("describe", help="print a run's parts and shapes"))
+    add_bench(subparsers.add_parser("bench", help="measure a claim about speed or memory"))
     return parser
 
 
@@ -63,14 +36,11 @@ def add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("recipe", help="name of a recipe, like laptop")
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
     command.add_argument("--data", help="JSONL manifest of your own data")
-    command.add_argument(
-        "--sense",
-        action="append",
-        default=[],
-        metavar="NAME|FILE.py[:CLASS]",
-        dest="senses",
-        help="a sense to train in place of the recipe's; one of your own by its file, which is "
-        "run; may be repeated",
+    add_sense(
+        command,
+        "NAME|FILE.py[:CLASS]",
+        "a sense to train in place of the recipe's; one of your own by its file, which is run; "
+        "may be repeated",
     )
     command.add_argument(
         "--set",
@@ -95,17 +65,62 @@ def add_import(command: argparse.ArgumentParser) -> None:
     command.set_defaults(act=commands.import_command)
 
 
-def add_places(command: argparse.ArgumentParser) -> None:
-    """Add where the parts lie now that a run only refers to."""
+def add_ask(command: argparse.ArgumentParser) -> None:
+    """Add what `ask` takes."""
+    add_run(command)
+    command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
+    command.add_argument("--chat", action="store_true", help="go on talking")
+    command.add_argument("--max-new-tokens", type=int, default=64)
+    command.set_defaults(act=commands.ask_command)
+
+
+def add_evaluate(command: argparse.ArgumentParser) -> None:
+    """Add what `evaluate` takes."""
+    add_run(command)
+    command.add_argument(
+        "--per-sense", type=int, help="at most so many samples of each sense (0: all)"
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        default=0,
+        help="a glance at about so many samples of all senses together; nothing is saved",
+    )
+    command.set_defaults(act=commands.evaluate_command)
+
+
+def add_describe(command: argparse.ArgumentParser) -> None:
+    """Add what `describe` takes."""
+    add_run(command)
+    command.add_argument(
+        "--picture", metavar="FILE.png", help="draw which expert each sense is sent to"
+    )
+    command.set_defaults(act=commands.describe_command)
+
+
+def add_bench(command: argparse.ArgumentParser) -> None:
+    """Add what `bench` takes."""
+    command.add_argument("name", help="name of a file in bench/, like packing")
+    command.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
+    command.set_defaults(act=commands.bench_command)
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Add a trained run, and where the parts lie now that it only refers to."""
+    command.add_argument("run", help="folder of a run")
     command.add_argument("--llm", help="where the LLM lies now, if it has moved")
     command.add_argument("--encoder", help="where the encoder lies now, if it has moved")
+    add_sense(
+        command,
+        "FILE.py[:CLASS]",
+        "where the file of a sense of your own lies now, if it has moved; it is run",
+    )
+
+
+def add_sense(command: argparse.ArgumentParser, form: str, what: str) -> None:
+    """Add --sense, given as often as there are senses."""
     command.add_argument(
-        "--sense",
-        action="append",
-        default=[],
-        metavar="FILE.py[:CLASS]",
-        dest="senses",
-        help="where the file of a sense of your own lies now, if it has moved; it is run",
+        "--sense", action="append", default=[], metavar=form, dest="senses", help=what
     )
 
 
