@@ -118,6 +118,25 @@ class ConnectorConfig:
 
 
 @dataclass(frozen=True)
+class InteractionConfig:
+    """Where the LLM meets the signals (model/interaction.py).
+
+    "input" puts their embeddings among the words; "gated" puts cross-attention with gates (heads,
+    feedforward: None for 4 x the LLM's width) before every `every`-th layer of the LLM.
+    """
+
+    kind: Literal["input", "gated"] = "input"
+    every: int = 4
+    heads: int = 8
+    feedforward: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is int:
+                require(value >= 1, f"interaction.{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The parts of a model. `modalities` maps a sense's name to its options.
 
@@ -128,6 +147,7 @@ class ModelConfig:
     encoder: EncoderConfig
     connector: ConnectorConfig
     modalities: dict[str, dict[str, Any]]
+    interaction: InteractionConfig = field(default_factory=InteractionConfig)
     precision: Precision = "auto"
     system: str | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,15 @@ class Evaluator:
         tokenizer = self.processor.text_tokenizer
         ends = [tokenizer.eos_token_id]
         ids = [tokenizer(c, add_special_tokens=False)["input_ids"] + ends for c in captions]
-        prompts = [self.model.embed(**self.prompt([record])) for record in records]
+
+        def prompts() -> Iterator[torch.Tensor]:  # one by one: its LLM call is inside `seen`
+            for record in records:
+                with self.model.seen(**self.prompt([record])) as prompt:
+                    yield prompt
+
         with progress_bar(Console(stderr=True)) as progress:
-            task = progress.add_task("retrieval", total=len(prompts))
-            return score_matrix(self.model.llm, prompts, ids, lambda: progress.advance(task))
+            task = progress.add_task("retrieval", total=len(records))
+            return score_matrix(self.model.llm, prompts(), ids, lambda: progress.advance(task))
 
 
 def neighbours(cache: FeatureCache, split: Split, records: Sequence[Record]) -> list[str]:

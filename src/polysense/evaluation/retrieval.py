@@ -6,7 +6,7 @@ prompt is run once per picture and its cache shared by all captions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -63,7 +63,7 @@ def repeat_cache(llm: torch.nn.Module, prompt: torch.Tensor, cache, rows: int):
 
 def score_matrix(
     llm: torch.nn.Module,
-    prompts: Sequence[torch.Tensor],
+    prompts: Iterable[torch.Tensor],
     captions: Sequence[Sequence[int]],
     advance: Callable[[], None] = lambda: None,
 ) -> torch.Tensor:

@@ -1,12 +1,15 @@
-"""The model. `embed` and `forward` are the figure of the README, in code:
+"""The model. `seen` and `forward` are the figure of the README, in code:
 
     signal -> tokenizer -> encoder -> connector -> (spliced among the words) -> LLM
 
+or, in place of the splice, gated blocks between the LLM's layers (interaction.py).
 Everything is found by the modality's name; nothing here knows a particular sense.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +23,7 @@ from polysense.modalities import Modality, modality_class
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors import build_connector
 from polysense.model.encoders import Encoder, build_encoder
+from polysense.model.interaction import GatedInteraction
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
 from polysense.model.saving import Checkpointing
 from polysense.model.splice import splice
@@ -34,6 +38,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
     tokenizers  {modality: signal -> tokens}
     encoder     tokens -> features [N, F, E]; frozen and referenced unless a stage learns it
     connector   features -> embeddings [N, M, D]
+    gates       gated blocks in the LLM that see the embeddings; None where the text holds them
     llm         any decoder-only transformers model
     """
 
@@ -61,6 +66,9 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
             llm_width=self.word_vectors.shape[1],
             embedding_scale=embedding_scale(self.llm),
         )
+        self.gates: GatedInteraction | None = None
+        if parts.interaction.kind == "gated":
+            self.gates = GatedInteraction(self.llm, parts.interaction, list(self.modalities))
 
     @property
     def word_vectors(self) -> torch.Tensor:
@@ -68,7 +76,9 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         return self.llm.get_input_embeddings().weight
 
     def embeddings_per_signal(self, modality: str) -> int:
-        """Return M, the places one signal of `modality` takes in the text."""
+        """Return the places one signal of `modality` takes in the text: M, or 1 if gated."""
+        if self.gates is not None:
+            return 1
         tokens = self.tokenizers[modality](self.modalities[modality].example()[None])
         return self.connector.embeddings(self.encoder.positions(tokens))
 
@@ -85,16 +95,20 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         dtype = next(self.connector.parameters()).dtype
         return self.connector(features.to(dtype), modality, **instruction)
 
-    def embed(
+    @contextmanager
+    def seen(
         self,
         input_ids: torch.Tensor,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
         **_: Any,
-    ) -> torch.Tensor:
-        """ids [B, T] with placeholders -> input embeddings [B, T, D] with the signals in place."""
-        led = instructions or {}
+    ) -> Iterator[torch.Tensor]:
+        """Yield the LLM's input [B, T, D] for ids [B, T] with placeholders, signals in place.
+
+        The LLM is called inside, since gated blocks see the signals only there.
+        """
+        led, placeholders = instructions or {}, self.config.placeholders
         features = dict(features or {})
         for modality, signal in (signals or {}).items():
             features[modality] = self.extract(modality, signal)
@@ -103,10 +117,14 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         }
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
         held = torch.zeros_like(input_ids, dtype=torch.bool)
-        for token in self.config.placeholders.values():
+        for token in placeholders.values():
             held |= input_ids == token
         words = self.llm.get_input_embeddings()(input_ids.masked_fill(held, 0))
-        return splice(words, input_ids, self.config.placeholders, embeddings)
+        if self.gates is None:
+            yield splice(words, input_ids, placeholders, embeddings)
+            return
+        with self.gates.seeing(words, input_ids, placeholders, embeddings) as marked:
+            yield marked
 
     def forward(
         self,
@@ -119,10 +137,10 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         **options: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits [B, T, V]; with `labels`, the mean loss and only the logits it needs."""
-        embeddings = self.embed(input_ids, signals, features, instructions)
-        if labels is None:
-            return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
-        total, count, logits = self.label_loss(embeddings, attention_mask, labels)
+        with self.seen(input_ids, signals, features, instructions) as embeddings:
+            if labels is None:
+                return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
+            total, count, logits = self.label_loss(embeddings, attention_mask, labels)
         return CausalLMOutputWithPast(loss=total / count.clamp(min=1), logits=logits)
 
     def label_loss(
@@ -133,6 +151,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Next-token loss in nats: (sum over labels, number of labels, logits [B, K, V]).
 
+        To be called inside `seen`, with what that yields.
         Logits are computed at the K columns that some row's label needs, never for the rest.
         """
         targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
@@ -159,11 +178,12 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         instructions: Instructions | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Continue each prompt; options (streamer, do_sample ...) are transformers' own.
+        """Continue each prompt; options (streamer, do_sample ...) are transformers' own,
+        but for `instructions` (see Batch).
 
         Prompts of mixed lengths are padded on the left. Returns [B, T + new] ids, prompt included.
         """
-        embeddings = self.embed(input_ids, signals, features, instructions)
         options.pop("labels", None)
-        new = self.llm.generate(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
+        with self.seen(input_ids, signals, features, instructions) as prompt:
+            new = self.llm.generate(inputs_embeds=prompt, attention_mask=attention_mask, **options)
         return torch.cat([input_ids, new], dim=1)

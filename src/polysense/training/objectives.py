@@ -20,8 +20,8 @@ Objective = Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
 
 def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of the labelled tokens, in nats: (sum, number of labels)."""
-    embeddings = model.embed(**batch)
-    total, count, _ = model.label_loss(embeddings, batch["attention_mask"], batch["labels"])
+    with model.seen(**batch) as embeddings:
+        total, count, _ = model.label_loss(embeddings, batch["attention_mask"], batch["labels"])
     return total, count
 
 
