@@ -1,4 +1,4 @@
-"""Gated interaction in a whole model: the bare LLM at first, then who sees what; trained, saved."""
+"""Every interaction in a whole model: what it is at first, who sees what; trained and saved."""
 
 from dataclasses import replace
 
@@ -10,17 +10,24 @@ from tiny import tiny_config
 from polysense import PolysenseModel
 from polysense.config import InteractionConfig
 from polysense.errors import PolysenseError
+from polysense.model.describe import part_rows
 from polysense.model.interaction import arranged
 from polysense.training.run import build, resolve, train
 
-GATED = InteractionConfig("gated", every=1, heads=2, feedforward=16)
+KINDS = {
+    "gated": InteractionConfig("gated", every=1, heads=2, feedforward=16),
+    "adapter": InteractionConfig("adapter", layers=2, prompts=3),
+    "expert": InteractionConfig("expert"),
+}
+MARKED = ["gated", "adapter"]
+LOOKING = list(KINDS)
 
 
-def gated_config(folder):
+def config_of(folder, kind):
     config = tiny_config(folder, steps_scale=0.5, kind="qformer")
     model = replace(
         config.model,
-        interaction=GATED,
+        interaction=KINDS.get(kind, InteractionConfig(kind)),
         llm=replace(config.model.llm, lora=None),
         connector=replace(config.model.connector, width=8, queries=3),
     )
@@ -30,15 +37,19 @@ def gated_config(folder):
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    return tmp_path_factory.mktemp("gated") / "parts"
+    return tmp_path_factory.mktemp("interaction") / "parts"
 
 
-def opened(model):
+def made(parts, kind, opened=True):
+    """A model and its processor, the interaction at random or as it begins."""
+    torch.manual_seed(0)
+    model, processor = build(resolve(config_of(parts, kind)))
     torch.manual_seed(4)
     with torch.no_grad():
         for name, weight in model.interaction.named_parameters():
-            weight.fill_(0.7) if name.endswith("gate") else weight.normal_(std=0.2)
-    return model.eval()
+            if opened:
+                weight.fill_(0.7) if name.endswith("gate") else weight.normal_(std=0.2)
+    return model.eval(), processor
 
 
 def asked(text, *colours):
@@ -46,9 +57,10 @@ def asked(text, *colours):
     return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
 
+@pytest.mark.parametrize("kind", MARKED)
 @torch.inference_mode()
-def test_the_bare_llm_at_first_bit_for_bit(parts):
-    model, processor = build(resolve(gated_config(parts)))
+def test_the_bare_llm_at_first_bit_for_bit(parts, kind):
+    model, processor = made(parts, kind, opened=False)
     batch = processor.apply_chat_template(asked("What is this?", "red"))
     place = batch["input_ids"] == model.config.placeholders["image"]
     assert place.sum() == 1
@@ -56,14 +68,25 @@ def test_the_bare_llm_at_first_bit_for_bit(parts):
     words[place] = model.interaction.marks["image"]
     expected = model.llm(inputs_embeds=words, attention_mask=batch["attention_mask"]).logits
     assert torch.equal(model(**batch).logits, expected)
-    after = opened(model)(**batch).logits
+    after = made(parts, kind)[0](**batch).logits
     assert not torch.allclose(after, expected, atol=1e-3)
 
 
 @torch.inference_mode()
-def test_a_batch_of_mixed_signals_decodes_as_one_by_one_and_uncached(parts):
-    model, processor = build(resolve(gated_config(parts)))
-    opened(model)
+def test_an_expert_at_first_is_the_model_without_bit_for_bit(parts):
+    model, processor = made(parts, "expert", opened=False)
+    plain, _ = made(parts, "input")
+    batch = processor.apply_chat_template(asked("What are these?", "red", "blue"))
+    assert model.held(batch["input_ids"]).sum() == 2 * 3
+    expected = plain(**batch).logits
+    assert torch.equal(model(**batch).logits, expected)
+    assert not torch.allclose(made(parts, "expert")[0](**batch).logits, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", LOOKING)
+@torch.inference_mode()
+def test_a_batch_of_mixed_signals_decodes_as_one_by_one_and_uncached(parts, kind):
+    model, processor = made(parts, kind)
     conversations = [
         asked("What is this?", "red"),
         asked("And what are these two, side by side?", "blue", "green"),
@@ -85,15 +108,35 @@ def test_a_batch_of_mixed_signals_decodes_as_one_by_one_and_uncached(parts):
         assert torch.equal(ids, alone)
 
 
+@pytest.mark.parametrize("kind", LOOKING)
 @torch.inference_mode()
-def test_text_reads_the_pictures_before_it_and_in_their_order(parts):
-    model, processor = build(resolve(gated_config(parts)))
-    opened(model)
+def test_samples_that_share_a_row_are_as_alone(parts, kind):
+    model, processor = made(parts, kind)
+    batches = [
+        processor.apply_chat_template(asked("First?", "red")),
+        processor.apply_chat_template(asked("No picture here.")),
+        processor.apply_chat_template(asked("Second and third?", "blue", "green")),
+    ]
+    ids = torch.cat([batch["input_ids"] for batch in batches], dim=1)
+    lengths = [batch["input_ids"].shape[1] for batch in batches]
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    pictures = torch.cat([b["signals"]["image"] for b in batches if b["signals"]])
+    signals = {"image": pictures}
+    packed = model(ids, position_ids=positions, signals=signals, use_cache=False).logits
+    for found, batch in zip(packed.split(lengths, dim=1), batches, strict=True):
+        assert torch.allclose(found, model(**batch).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", LOOKING)
+@torch.inference_mode()
+def test_text_reads_the_pictures_before_it_and_in_their_order(parts, kind):
+    model, processor = made(parts, kind)
     batches = [
         processor.apply_chat_template(asked("Hm?", *colours))
         for colours in (("red", "blue"), ("green", "blue"), ("red", "green"), ("blue", "red"))
     ]
-    first, second = (batches[0]["input_ids"][0] == model.config.placeholders["image"]).nonzero()
+    held = model.held(batches[0]["input_ids"])[0].nonzero().flatten()
+    first, second = held[0], held[len(held) // 2]
     one, left, right, turned = (model(**batch).logits[0] for batch in batches)
     assert first > 0
     assert torch.equal(one[:first], left[:first])
@@ -102,28 +145,39 @@ def test_text_reads_the_pictures_before_it_and_in_their_order(parts):
         assert not torch.allclose(one[-1], other[-1], atol=1e-4)
 
 
-def test_training_moves_connector_and_gates_and_the_checkpoint_holds_them(parts, tmp_path):
-    config = gated_config(parts)
+@pytest.mark.parametrize("kind", LOOKING)
+def test_training_moves_it_and_not_the_llm_and_the_checkpoint_holds_it(parts, tmp_path, kind):
+    config = config_of(parts, kind)
     torch.manual_seed(config.seed)
     before = {n: t.clone() for n, t in build(resolve(config))[0].state_dict().items()}
     trainee = train(config, tmp_path / "run")
     after = trainee.model.state_dict()
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == {"connector", "interaction"}
-    gates = [after[name] for name in moved if name.endswith("gate")]
-    assert len(gates) == 4
+    own = {name for name in after if name.startswith("interaction.")}
+    assert {n for n in own if n.endswith("gate") or kind == "expert"} <= moved
+    rows = {part: (size, learnt) for part, size, learnt in part_rows(trainee.model)}
+    size = sum(after[name].numel() for name in own)
+    assert rows["interaction"] == (size, size)
     again = PolysenseModel.from_pretrained(tmp_path / "run")
     batch = trainee.processor.apply_chat_template(asked("What is this?", "red"))
     with torch.inference_mode():
         assert torch.equal(again(**batch).logits, trainee.model.eval()(**batch).logits)
 
 
-def test_a_mismatch_names_both_numbers(parts):
-    model, processor = build(resolve(gated_config(parts)))
+def test_what_does_not_go_together_is_refused(parts, tmp_path):
+    model, processor = made(parts, "gated")
     batch = processor.apply_chat_template(asked("What?", "red"))
     batch["signals"]["image"] = batch["signals"]["image"].repeat(2, 1, 1, 1)
     with pytest.raises(PolysenseError, match=r"1 places for image .* but 2 embeddings"):
         model(**batch)
+    with pytest.raises(PolysenseError, match=r"unknown interaction 'gate'; did you mean 'gated'"):
+        made(parts, "gate")
+    config = config_of(parts, "adapter")
+    config = replace(config, stages=(replace(config.stages[0], objective="words"),))
+    with pytest.raises(PolysenseError, match="no embeddings stand in the text; use next_token"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_signals_of_two_senses_stand_in_reading_order():

@@ -12,7 +12,7 @@ For the last two a signal has one place in the text, which holds a learnt mark o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
@@ -21,10 +21,12 @@ from transformers.modeling_utils import PreTrainedModel
 
 from polysense.config import InteractionConfig
 from polysense.errors import PolysenseError, unknown_name
+from polysense.model.adapter_prompts import AdapterPrompts
 from polysense.model.gated_attention import GatedAttention
 from polysense.model.llm import word_vectors
 from polysense.model.splice import check_places, held_places, splice
 from polysense.model.view import counts_before, media_counts
+from polysense.model.visual_expert import VisualExpert
 
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
@@ -70,6 +72,28 @@ class InputInteraction(Interaction):
         yield splice(words, input_ids, placeholders, embeddings)
 
 
+class ExpertInteraction(InputInteraction):
+    """As at the input; and an expert in the LLM has weights of its own for those places."""
+
+    def __init__(self, expert: VisualExpert) -> None:
+        super().__init__()
+        self.expert = expert
+
+    @contextmanager
+    def seeing(
+        self,
+        words: torch.Tensor,
+        input_ids: torch.Tensor,
+        placeholders: Mapping[str, int],
+        embeddings: Embeddings,
+        position_ids: torch.Tensor | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield the words with the embeddings in place, which are the expert's."""
+        prompt = splice(words, input_ids, placeholders, embeddings)
+        with self.expert.seeing(held_places(input_ids, placeholders)):
+            yield prompt
+
+
 class MarkedInteraction(Interaction):
     """Marks in the text, and `attention` in the LLM that looks at the embeddings themselves.
 
@@ -80,7 +104,10 @@ class MarkedInteraction(Interaction):
     inline = False
 
     def __init__(
-        self, llm: PreTrainedModel, attention: GatedAttention, modalities: Sequence[str]
+        self,
+        llm: PreTrainedModel,
+        attention: GatedAttention | AdapterPrompts,
+        modalities: Sequence[str],
     ) -> None:
         super().__init__()
         self.attention = attention
@@ -145,8 +172,12 @@ def build_interaction(
     Raises PolysenseError where the kind is unknown or the LLM is not built as it needs.
     """
     width = word_vectors(llm).shape[1]
-    makers = {
+    makers: dict[str, Callable[[], Interaction]] = {
         "input": InputInteraction,
+        "expert": lambda: ExpertInteraction(VisualExpert(llm, **config.given("every"))),
+        "adapter": lambda: MarkedInteraction(
+            llm, AdapterPrompts(llm, **config.given("layers", "prompts")), modalities
+        ),
         "gated": lambda: MarkedInteraction(
             llm,
             GatedAttention(llm, width, **config.given("every", "heads", "feedforward")),
