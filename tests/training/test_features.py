@@ -93,6 +93,18 @@ def test_a_live_sense_keeps_signals_whatever_its_tokenizer(model, pictures, tmp_
     assert torch.equal(cache.view(pictures[0], 0), signal)
 
 
+def test_a_live_sense_is_augmented_anew_at_every_drawing(model, pictures, tmp_path):
+    cache = FeatureCache(tmp_path / "c", model, 2, live={"image"})
+    cache.fill(pictures)
+    drawn = [cache.view(pictures[0], number) for number in (0, 1, 2, 3, 1)]
+    assert torch.equal(drawn[0], model.modalities["image"].read(pictures[0].source))
+    assert torch.equal(drawn[1], drawn[4])
+    assert len({tuple(view.flatten().tolist()) for view in drawn[:4]}) == 4
+    alone = FeatureCache(tmp_path / "c", model, 1, live={"image"})
+    alone.fill(pictures)
+    assert torch.equal(alone.view(pictures[0], 3), drawn[0])
+
+
 def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path):
     cache = FeatureCache(tmp_path / "c", model, 1)
     cache.fill(pictures)

@@ -1,11 +1,11 @@
-"""The objectives: sums and counts, and what the bag of words looks at."""
+"""The objectives: sums and counts, and how captions are spelled."""
 
 import pytest
 import torch
 from tiny import tiny_config
 
 from polysense.errors import PolysenseError
-from polysense.training.objectives import next_token, objective_named, rarity, words
+from polysense.training.objectives import next_token, objective_named, rarity, spelled, words
 from polysense.training.run import build, resolve
 
 
@@ -50,10 +50,43 @@ def test_words_moves_the_connector_and_not_the_words(model_and_batch):
 
 
 def test_rarity_is_the_log_of_how_few_rows_hold_a_token():
-    rows = torch.tensor([0, 0, 0, 1, 1])
-    tokens = torch.tensor([7, 8, 8, 7, 9])
-    expected = torch.log(torch.tensor([3 / 2, 3.0, 3.0, 3 / 2, 3.0]))
-    assert torch.allclose(rarity(rows, tokens, 2), expected)
+    labels = torch.tensor([[7, 8, 8], [-100, 7, 9]])
+    expected = torch.log(torch.tensor([[3 / 2, 3.0, 3.0], [1.0, 3 / 2, 3.0]]))
+    assert torch.allclose(rarity(labels), expected)
+
+
+def test_the_rarest_words_are_spelled_in_reading_order():
+    tokens, rarities = torch.tensor([5, 6, 7, 8]), torch.tensor([0.1, 2.0, 0.2, 1.0])
+    assert spelled(tokens, rarities, 2)[0].tolist() == [6, 8]
+    assert spelled(tokens, rarities, 3)[0].tolist() == [6, 7, 8]
+
+
+def test_few_words_stand_several_times_side_by_side():
+    tokens, rarities = torch.tensor([5, 6]), torch.tensor([0.1, 2.0])
+    assert spelled(tokens, rarities, 5)[0].tolist() == [5, 5, 5, 6, 6]
+    assert torch.allclose(spelled(tokens, rarities, 5)[1], torch.tensor([0.1, 0.1, 0.1, 2.0, 2.0]))
+
+
+def test_words_is_least_where_each_embedding_is_its_word(model_and_batch, monkeypatch):
+    """Embeddings that are the captions' word vectors cost next to nothing, in that order only."""
+    model, batch = model_and_batch
+    vectors, (each,) = (
+        model.word_vectors.detach(),
+        {e.shape[1] for e in model.perceive(**batch).values()},
+    )
+    rows = [
+        (labels[labels != -100], found[labels != -100])
+        for labels, found in zip(batch["labels"], rarity(batch["labels"]), strict=True)
+    ]
+    right = torch.stack([vectors[spelled(*row, each)[0]] for row in rows])
+    losses = []
+    for embeddings in (right, right.flip(1), right.flip(0)):
+        monkeypatch.setattr(
+            model, "perceive", lambda embeddings=embeddings, **_: {"image": embeddings}
+        )
+        losses.append(float(words(model, batch)[0]))
+    assert losses[0] < 0.5 * losses[1]
+    assert losses[0] < 0.5 * losses[2]
 
 
 def test_unknown_objective_names_the_known():

@@ -18,7 +18,12 @@ Readout = Callable[[int], nn.Module]  # a width -> the network from that width t
 
 
 class Connector(nn.Module, ABC):
-    """features [N, F, E] of one modality -> embeddings [N, M, D]."""
+    """features [N, F, E] of one modality -> embeddings [N, M, D].
+
+    tags  how many embeddings at either end are a mark of the modality, the same for every signal
+    """
+
+    tags: int = 0
 
     @abstractmethod
     def embeddings(self, positions: int) -> int:

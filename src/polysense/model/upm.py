@@ -101,6 +101,8 @@ class Router(nn.Module):
 class UniversalProjection(Connector):
     """features [N, F, E] -> [N, queries + 2, D]: start tag, projected queries, end tag."""
 
+    tags = 1
+
     def __init__(
         self,
         config: ConnectorConfig,
@@ -141,7 +143,7 @@ class UniversalProjection(Connector):
 
     def embeddings(self, positions: int) -> int:
         """The queries and two tags, however many features there are."""
-        return self.queries + 2
+        return self.queries + 2 * self.tags
 
     def forward(self, features: torch.Tensor, modality: str) -> torch.Tensor:
         """Project, mix, and put the tags around."""

@@ -80,6 +80,7 @@ def alignment(
         name,
         learn=("tokenizers", "connector"),
         senses=senses,
+        combined=False,
         score=True,
         copy_experts=copy_experts,
         steps=steps,

@@ -11,6 +11,7 @@ others go to the projection module as they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
     One sense alone, the paper's "separate": polysense train onellm-laptop-joint --sense audio.
     """
     everything = (*FIRST, *SECOND, *THIRD)
-    stages = (*alignment("alignment", everything, 80), instruction())
+    stages = (*alignment("alignment", everything, 600, 80), instruction())
     return with_stages(folder, manifest, "onellm-laptop-joint", stages)
 
 
@@ -76,12 +77,12 @@ def with_stages(
             llm=LanguageModelConfig(str(data.llm), lora=LoraConfig(rank=16, alpha=32)),
             encoder=EncoderConfig("efficientnet-lite", str(data.encoder), grid=2, class_token=True),
             connector=ConnectorConfig(
-                "upm", width=384, layers=1, heads=6, queries=6, feedforward=768
+                "upm", width=256, layers=1, heads=4, queries=6, feedforward=512
             ),
             modalities={sense: dict(options) for sense, options in SENSES.items()},
             system="Look.",
         ),
-        data=DataConfig(pairs, held_out=0.08),
+        data=DataConfig(pairs, held_out=0.08, views=2),
         stages=stages,
         evaluation=EvaluationConfig(max_new_tokens=12, per_sense=12),
     )
@@ -91,36 +92,38 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    for number, (new, steps) in enumerate(((FIRST, 25), (SECOND, 25), (THIRD, 30)), start=1):
+    course = ((FIRST, 200, 25), (SECOND, 250, 25), (THIRD, 300, 30))
+    for number, (new, word_steps, steps) in enumerate(course, start=1):
         known = (*known, *new) if replay else new
-        stages += alignment(f"alignment-{number}", known, steps)
+        stages += alignment(f"alignment-{number}", known, word_steps, steps)
     return (*stages, instruction())
 
 
-def alignment(name: str, senses: tuple[str, ...], steps: int) -> tuple[Stage, Stage]:
+def alignment(
+    name: str, senses: tuple[str, ...], word_steps: int, steps: int
+) -> tuple[Stage, Stage]:
     """Return two stages: the words of captions, and captions through the frozen LLM."""
-    learn = ("tokenizers", "connector") if set(senses) - set(FIRST) else ("connector",)
     words = Stage(
         name.replace("alignment", "words"),
-        learn=learn,
+        learn=("tokenizers", "connector"),
         senses=senses,
+        combined=False,
         objective="words",
-        steps=3 * steps,
+        steps=word_steps,
         batch_size=64,
         learning_rate=1e-3,
         weight_decay=0.05,
         evaluate_every=10_000,
     )
-    captions = Stage(
-        name,
-        learn=learn,
-        senses=senses,
+    # Gentler: it polishes what the words have said, and would soon blur it.
+    captions = replace(
+        words,
+        name=name,
+        objective="next_token",
         score=True,
         steps=steps,
         batch_size=32,
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        evaluate_every=10_000,
+        learning_rate=3e-4,
     )
     return words, captions
 
@@ -133,8 +136,8 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=30,
+        steps=45,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         evaluate_every=10_000,
     )

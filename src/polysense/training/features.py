@@ -32,7 +32,8 @@ class FeatureCache:
     """Features of media, by memory map. `fill` first, then `view`.
 
     Of senses in `live`, whose tokenizer learns, the signals themselves are kept in place of
-    features: decoding, resampling and sampling of points are done once for them too.
+    features: decoding, resampling and sampling of points are done once for them too. Where there
+    are `views` at all, each drawing of such a signal is augmented anew.
     """
 
     def __init__(
@@ -110,14 +111,17 @@ class FeatureCache:
     def _compute(self, media: Media) -> torch.Tensor:
         sense = self.model.modalities[media.modality]
         signal = sense.read(media.source)
-        views = [signal]
-        for number in range(1, self.count):
-            seed = int(hashlib.sha256(f"{self.key(media)} {number}".encode()).hexdigest()[:15], 16)
-            views.append(sense.augment(signal, torch.Generator().manual_seed(seed)))
         if media.modality not in self.encoded:
-            return torch.stack(views)
+            return signal
+        views = [signal, *(self._augmented(media, signal, n) for n in range(1, self.count))]
         stacked = torch.stack(views).to(self.model.device)
         return self.model.extract(media.modality, stacked).to(torch.float16).cpu()
+
+    def _augmented(self, media: Media, signal: torch.Tensor, number: int) -> torch.Tensor:
+        """Return view `number` of a signal, the same at every call."""
+        seed = int(hashlib.sha256(f"{self.key(media)} {number}".encode()).hexdigest()[:15], 16)
+        sense = self.model.modalities[media.modality]
+        return sense.augment(signal, torch.Generator().manual_seed(seed))
 
     def _write(self, entries: dict[str, torch.Tensor]) -> None:
         name = hashlib.sha256("".join(entries).encode()).hexdigest()[:16]
@@ -129,8 +133,13 @@ class FeatureCache:
     def view(self, media: Media, number: int) -> torch.Tensor:
         """Return the features [F, E], or the signal, of one view of a filled signal, in fp32."""
         key = self.key(media)
-        # Of all the views that lie together only the one is read.
-        return self._open[self._shards[key]].get_slice(key)[number % self.count].float()
+        shard = self._open[self._shards[key]]
+        if media.modality in self.encoded:
+            # Of all the views that lie together only the one is read.
+            return shard.get_slice(key)[number % self.count].float()
+        signal = shard.get_tensor(key).float()
+        plain = number == 0 or self.count == 1
+        return signal if plain else self._augmented(media, signal, number)
 
     def by_modality(self, media: Iterable[Media], number: int) -> dict[str, list[torch.Tensor]]:
         """Return {modality: its signals or features, of one view}, in the order given."""

@@ -66,7 +66,11 @@ def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) 
     learnt = freeze_all_but(model, stage.learn)
     train_mode(model, learnt)
     optimizer = torch.optim.AdamW(
-        learnt.values(), lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay
+        learnt.values(),
+        lr=stage.learning_rate,
+        betas=stage.betas,
+        weight_decay=stage.weight_decay,
+        fused=True,
     )
     if stage.copy_experts and isinstance(model.connector, UniversalProjection):
         model.connector.copy_expert()

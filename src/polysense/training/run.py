@@ -26,6 +26,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
 from polysense.overrides import from_json, to_json
+from polysense.training.allocator import keep_freed_memory
 from polysense.training.features import FeatureCache
 from polysense.training.stages import (
     Trainee,
@@ -105,6 +106,7 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
 
     Everything a user can get wrong is checked before the folder is made.
     """
+    keep_freed_memory()
     console = Console(file=sys.stderr)
     config = resolve(config)
     split = split_of(config)

@@ -159,6 +159,8 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
     """Return the batches of a stage's task over those of `records` that are of its senses."""
     if stage.senses:
         records = [r for r in records if all(m.modality in stage.senses for m in r.media)]
+    if not stage.combined:
+        records = [record for record in records if len(record.media) == 1]
     samples = samples_for(stage.task, records)
     if not samples:
         raise PolysenseError(
