@@ -29,14 +29,23 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
     bench.set_defaults(act=commands.bench_command)
     for name, act, what in (
-        ("ask", commands.ask_command, "ask about files: ask RUN [FILE ...] QUESTION"),
+        ("ask", commands.ask_command, "ask about files: ask RUN [FILE|TEXT ...] QUESTION"),
         ("evaluate", commands.evaluate_command, "score a run on its held-out data"),
         ("describe", commands.describe_command, "print a run's parts and shapes"),
     ):
         command = subparsers.add_parser(name, help=what)
         command.add_argument("run", help="folder of a run")
         if name == "ask":
-            command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
+            command.add_argument("words", nargs="*", metavar="FILE|TEXT ... QUESTION")
+            command.add_argument(
+                "--example",
+                nargs=2,
+                action="append",
+                default=[],
+                metavar=("FILE", "ANSWER"),
+                dest="examples",
+                help="the right answer for another file, shown first; may be repeated",
+            )
             command.add_argument("--chat", action="store_true", help="go on talking")
             command.add_argument("--max-new-tokens", type=int, default=64)
         if name == "describe":

@@ -22,6 +22,7 @@ from polysense.evaluation.asking import Advance, Evaluator
 from polysense.evaluation.baselines import nearest_captions
 from polysense.evaluation.figures import are_labels, caption_figures, is_right, retrieval_figures
 from polysense.evaluation.result import Answer, Evaluation, File, SenseResult, overall
+from polysense.modalities.source_words import word_of_source
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
 from polysense.training.likelihood import ranks, without_prior
@@ -34,7 +35,9 @@ def evaluate(
     evaluator = Evaluator(model, processor, cache, config)
     train, held_out = by_senses(split.train), by_senses(split.held_out)
     if not held_out:
-        raise PolysenseError("no held-out sample with a signal is left to evaluate on")
+        raise PolysenseError(
+            "no held-out sample with a signal and a caption is left to evaluate on"
+        )
     console, results = Console(file=sys.stderr), []
     with progress_bar(console, disable=not console.is_terminal) as progress:
         for sense, records in held_out.items():
@@ -48,10 +51,10 @@ def evaluate(
 
 
 def by_senses(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records by their senses, single ones first; plain text has none and is left out."""
+    """Group captioned records by their senses, single ones first; plain text has none."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        if record.media:
+        if record.media and record.caption:
             groups.setdefault(record.senses, []).append(record)
     return dict(sorted(groups.items(), key=lambda group: group[0].count("+")))
 
@@ -107,7 +110,9 @@ def score_sense(
         answers=tuple(
             Answer(
                 key=record.key,
-                files=tuple(File(media.modality, str(media.source)) for media in record.media),
+                files=tuple(
+                    File(media.modality, word_of_source(media.source)) for media in record.media
+                ),
                 truth=record.caption,
                 predicted=caption,
                 neighbour=near,

@@ -11,6 +11,8 @@ from transformers import TextStreamer
 
 from polysense.data.processor import PolysenseProcessor
 from polysense.errors import PolysenseError
+from polysense.modalities import sense_of_ending
+from polysense.modalities.source_words import source_of_word
 from polysense.model.polysense_model import PolysenseModel
 
 
@@ -37,14 +39,13 @@ class Conversation:
         self.model, self.processor, self.limit = model, processor, max_new_tokens
         self.messages: list[dict[str, Any]] = []
 
-    def ask(self, question: str, files: Sequence[str] = ()) -> str:
-        """Ask, with `files` shown before the question; the answer is streamed to stdout.
+    def ask(self, question: str, shown: Sequence[str] = ()) -> str:
+        """Ask, with `shown` (files and words, in any order) before the question; the answer is
+        streamed to stdout.
 
         A question that cannot be asked (a damaged file) leaves the conversation as it was.
         """
-        content: list[dict[str, Any]] = [self._shown(name) for name in files]
-        content.append({"type": "text", "text": question})
-        asked = [*self.messages, {"role": "user", "content": content}]
+        asked = [*self.messages, self._asked(question, shown)]
         inputs = self.processor.apply_chat_template(asked).to(self.model.device)
         streamer = AnswerStreamer(self.processor.text_tokenizer, self.processor.ending)
         ids = self.model.generate(
@@ -54,24 +55,56 @@ class Conversation:
         self.messages = [*asked, {"role": "assistant", "content": answer}]
         return answer
 
-    def _shown(self, name: str) -> dict[str, Any]:
-        # One sense needs no naming; with several, a file says its own as "audio:dog.wav".
+    def remember(self, question: str, shown: str, answer: str) -> None:
+        """Add an example: what a right answer to `question` is, when `shown` is asked about.
+
+        Words that are no file are the example's own question.
+        """
+        own = file_of(shown) is None
+        turn = self._asked(shown if own else question, [] if own else [shown])
+        self.messages += [turn, {"role": "assistant", "content": answer}]
+
+    def _asked(self, question: str, shown: Sequence[str]) -> dict[str, Any]:
+        content = [self._part(word) for word in shown]
+        if question:
+            content.append({"type": "text", "text": question})
+        return {"role": "user", "content": content}
+
+    def _part(self, word: str) -> dict[str, Any]:
+        # One sense needs no naming; with several, a file's ending or "audio:dog.wav" says it.
         senses = list(self.processor.modalities)
-        sense, colon, rest = name.partition(":")
+        sense, colon, rest = word.partition(":")
         if colon and sense in senses:
-            return {"type": sense, sense: rest}
-        return {"type": senses[0], senses[0]: name}
+            return {"type": sense, sense: source_of_word(rest)}
+        name = file_of(word)
+        if name is None:
+            return {"type": "text", "text": word}
+        sense = sense_of_ending(Path(name).suffix[1:], senses) or senses[0]
+        return {"type": sense, sense: source_of_word(name)}
+
+
+def file_of(word: str) -> str | None:
+    """Return the word if it names a file, None if it is something said.
+
+    PolysenseError where it looks like a file's name ("ct.png") and there is none.
+    """
+    looks_like_file = bool(Path(word).suffix) and " " not in word
+    if ":" in word and " " not in word.partition(":")[0]:
+        return word if looks_like_file else None  # a sense is named; the model says which it has
+    try:
+        source_of_word(word)
+    except PolysenseError:
+        if looks_like_file:
+            raise
+        return None
+    return word
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str]:
-    """Split `ask`'s words into files and the question, which is the last word with no such file."""
-    if not words:
-        return [], ""
-    *files, last = words
-    looks_like_file = Path(last).suffix and " " not in last
-    if Path(last).is_file() or looks_like_file:
+    """Split `ask`'s words into what is shown and the question: the last word, if it is no file."""
+    if not words or file_of(words[-1]) is not None:
         return list(words), ""
-    return files, last
+    return list(words[:-1]), words[-1]
 
 
 def chat(conversation: Conversation, files: Sequence[str]) -> None:
