@@ -68,7 +68,7 @@ def read_checked(values: Any, senses: Sequence[str], find: FindFile, name: str) 
         if sense in senses
         for value in (values[sense] if isinstance(values[sense], list) else [values[sense]])
     ]
-    form, turns = form_of(values), ()
+    form, turns = form_of({**values, **texts}), ()
     if form == "caption":
         if not written:
             raise PolysenseError(f"no signal; it needs one of {', '.join(senses)}")

@@ -127,7 +127,8 @@ def read_conversations(
     for turn in given:
         words = places.split(turn["value"])  # text, sense, text, sense ... text
         parts: list[Part] = []
-        words[0], words[-1] = words[0].lstrip(), words[-1].rstrip()
+        words[0] = words[0].lstrip()
+        words[-1] = words[-1].rstrip()
         for index, word in enumerate(words):
             if index % 2:
                 parts.append(waiting[word].pop(0))

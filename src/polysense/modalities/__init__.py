@@ -46,13 +46,14 @@ def modality_class(name: str) -> type[Modality]:
 def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
     """Return which of `senses` a file's ending means, "" for none.
 
-    "depth.png" names its sense; "png" means the sense of the package that claims it.
+    "depth.png" names its sense; "png", and "0.png", mean the sense of the package that claims it.
     """
     first, senses = ending.partition(".")[0], list(senses)
     if first in senses:
         return first
     claims = [name for name in senses if name in MODALITIES]
-    return next((n for n in claims if ending.lower() in MODALITIES[n].endings), "")
+    meant = {ending.lower(), ending.lower().rpartition(".")[2]}
+    return next((name for name in claims if meant & set(MODALITIES[name].endings)), "")
 
 
 def build_modalities(

@@ -22,17 +22,25 @@ ARCHIVE = ".tar"
 
 def source_of_word(word: str) -> Any:
     """Return the source that `word` means; PolysenseError where there is no such file."""
-    if Path(word).expanduser().is_file():
-        return word
+    if is_file(word):
+        return str(Path(word).expanduser())
     if GROUP.fullmatch(word):
         return FileGroup(tuple(part_of_word(part) for part in word.split(",")))
-    archive = next((p for p in Path(word).parents if p.suffix == ARCHIVE and p.is_file()), None)
+    archive = next((p for p in Path(word).parents if p.suffix == ARCHIVE and is_file(p)), None)
     if archive is None:
         raise PolysenseError(f"file {word!r} does not exist")
     name, members = Path(word).relative_to(archive).as_posix(), read_members(archive)
     if name not in members:
         raise PolysenseError(f"archive {str(archive)!r} holds no {name!r}")
     return members[name]
+
+
+def is_file(name: str | Path) -> bool:
+    """Whether `name` is an existing file's; a whole paragraph is none, whatever the system says."""
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def part_of_word(text: str) -> tuple[str, Any]:
@@ -46,7 +54,7 @@ def part_of_word(text: str) -> tuple[str, Any]:
 
 def relative_word(word: str) -> str:
     """Return a word of whole paths with paths relative to the working folder."""
-    if GROUP.fullmatch(word) and not Path(word).is_file():
+    if GROUP.fullmatch(word) and not is_file(word):
         parts = (part.partition("=") for part in word.split(","))
         return ",".join(f"{name}={relative_word(value)}" for name, _, value in parts)
     return os.path.relpath(word) if Path(word).is_absolute() else word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 from transformers import TextStreamer
 
 from polysense.data.processor import PolysenseProcessor
-from polysense.errors import PolysenseError
+from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import sense_of_ending
-from polysense.modalities.source_words import source_of_word
+from polysense.modalities.source_words import is_file, source_of_word
 from polysense.model.polysense_model import PolysenseModel
+
+SENSE_AND_FILE = re.compile(r"([a-z][a-z0-9_]*):(.+)")
 
 
 class AnswerStreamer(TextStreamer):
@@ -71,33 +74,31 @@ class Conversation:
         return {"role": "user", "content": content}
 
     def _part(self, word: str) -> dict[str, Any]:
-        # One sense needs no naming; with several, a file's ending or "audio:dog.wav" says it.
-        senses = list(self.processor.modalities)
-        sense, colon, rest = word.partition(":")
-        if colon and sense in senses:
-            return {"type": sense, sense: source_of_word(rest)}
-        name = file_of(word)
-        if name is None:
+        found = file_of(word)
+        if found is None:
             return {"type": "text", "text": word}
-        sense = sense_of_ending(Path(name).suffix[1:], senses) or senses[0]
-        return {"type": sense, sense: source_of_word(name)}
+        senses = list(self.processor.modalities)
+        # One sense needs no naming; with several, a file's ending says it, or "audio:dog.mp4".
+        sense = found[0] or sense_of_ending(Path(word).suffix[1:], senses) or senses[0]
+        if sense not in senses:
+            raise unknown_name("sense", sense, senses)
+        return {"type": sense, sense: found[1]}
 
 
-def file_of(word: str) -> str | None:
-    """Return the word if it names a file, None if it is something said.
+def file_of(word: str) -> tuple[str, Any] | None:
+    """Return (sense or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
+    do; None of one that is said.
 
     PolysenseError where it looks like a file's name ("ct.png") and there is none.
     """
-    looks_like_file = bool(Path(word).suffix) and " " not in word
-    if ":" in word and " " not in word.partition(":")[0]:
-        return word if looks_like_file else None  # a sense is named; the model says which it has
+    named = None if is_file(word) else SENSE_AND_FILE.fullmatch(word)
+    sense, name = named.groups() if named else ("", word)
     try:
-        source_of_word(word)
+        return sense, source_of_word(name)
     except PolysenseError:
-        if looks_like_file:
+        if Path(name).suffix and " " not in name:
             raise
         return None
-    return word
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str]:
