@@ -71,7 +71,9 @@ def add_train(command: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
     command.add_argument("recipe", help="name of a recipe, like laptop")
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
-    command.add_argument("--data", help="JSONL manifest of your own data")
+    command.add_argument(
+        "--data", help="your own data: a JSONL manifest, or shards, like data/{000..123}.tar"
+    )
     command.add_argument(
         "--sense",
         action="append",

@@ -47,7 +47,7 @@ def test_a_pair_of_a_picture_and_its_map_is_one_signal(tmp_path, sense):
     reader = sense(size=8, pair=True)
     pair = reader.read((tmp_path / "room.png", tmp_path / "map.npy"))
     assert torch.equal(read_signal(reader, record.media[0].source), pair)
-    assert record.key == "room.png"
+    assert record.key == "room.png+map.npy"
 
 
 def test_a_number_may_stand_beside_a_file(root):

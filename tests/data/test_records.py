@@ -21,6 +21,9 @@ def test_conversations_about_one_file_are_counted_and_are_one_group():
     about = [Record("a.png", (), group="a.png", messages=TURNS) for _ in range(3)]
     unique = with_unique_keys(about, "m.jsonl")
     assert [record.key for record in unique] == ["a.png", "a.png (2)", "a.png (3)"]
+    caption = Record("a.png", (), "A.", group="a.png")
+    unique = with_unique_keys([*about[:2], caption], "m.jsonl")  # the caption has the name
+    assert [record.key for record in unique] == ["a.png (2)", "a.png (3)", "a.png"]
     assert {record.group for record in unique} == {"a.png"}
 
 

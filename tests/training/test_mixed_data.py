@@ -1,4 +1,4 @@
-"""Every form of data trains in one run: captions, pairs, talk, documents, plain text; and shards."""
+"""Every form of data trains in one run: captions, pairs, talk, documents, bare text; and shards."""
 
 import json
 import math
@@ -33,7 +33,10 @@ def mixed_manifest(folder: Path) -> Path:
         file, words = line["image"], line["caption"]
         own = {"group": file, "key": f"pair {index}", "category": "rooms"}
         pair = {"depth": {"image": file, "depth": f"{index:02d}.npy"}, "caption": words}
-        talk = [{"from": "human", "value": "<image>\nWhat is this?"}, {"from": "gpt", "value": words}]
+        talk = [
+            {"from": "human", "value": "<image>\nWhat is this?"},
+            {"from": "gpt", "value": words},
+        ]
         sure = [{"from": "human", "value": "Sure?"}, {"from": "gpt", "value": "Yes."}]
         parts = ["First ", {"image": file}, words, {"image": file}, "Again."]
         lines += map(
@@ -99,7 +102,8 @@ def test_a_batch_of_documents_keeps_signals_in_reading_order(config):
     for sample, encoded in zip(data.samples, data.encoded, strict=True):
         places = encoded.ids.count(processor.chat.placeholders["image"].id)
         assert places == 2 * model.embeddings_per_signal("image")
-        assert [media.source for media in sample.media][0] == sample.media[1].source
+        first, second = sample.media
+        assert first.source == second.source
 
 
 def test_shards_train_alike_and_share_the_cache_with_files(config, tmp_path):

@@ -120,11 +120,11 @@ def text_value(values: Mapping[str, Any], key: str) -> str:
 
 
 def default_key(media: Sequence[Media], texts: Mapping[str, str], values: Any) -> str:
-    """Return the first file of a line, its id, or a hash of all it says."""
+    """Return the file, or files, of a line's first signal, its id, or a hash of all it says."""
     for item in media:
         parts = item.source.values() if isinstance(item.source, Mapping) else [item.source]
         if files := [part for part in parts if isinstance(part, str)]:
-            return Path(files[0]).as_posix()
+            return "+".join(Path(file).as_posix() for file in files)
     text = json.dumps(values, sort_keys=True, ensure_ascii=False)
     return texts.get("id") or f"text-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

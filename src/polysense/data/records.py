@@ -87,18 +87,28 @@ def with_unique_keys(records: Sequence[Record], where: str) -> list[Record]:
     """Check that no two records share a key: one could be trained on and held out at once.
 
     Many conversations may be about one file. They are called after it ("cat.png", "cat.png (2)"),
-    and are one group: all of them are held out, or none.
+    and are of its group: all of them are held out, or none.
     """
-    seen: Counter[str] = Counter()
-    unique = []
+
+    def may_be_counted(record: Record) -> bool:
+        return bool(record.messages) and record.group == record.key
+
+    taken: set[str] = set()
     for record in records:
-        seen[record.key] += 1
-        count = seen[record.key]
-        if count > 1:
-            if not record.messages or record.group != record.key:
+        if not may_be_counted(record):
+            if record.key in taken:
                 raise PolysenseError(
                     f"{where}: two lines have the key {record.key!r}; keys are unique"
                 )
-            record = replace(record, key=f"{record.key} ({count})")
-        unique.append(record)
+            taken.add(record.key)
+    counts: Counter[str] = Counter()
+    unique = []
+    for record in records:
+        key = record.key
+        if may_be_counted(record):
+            while key in taken:
+                counts[record.key] += 1
+                key = f"{record.key} ({counts[record.key] + 1})"
+            taken.add(key)
+        unique.append(replace(record, key=key))
     return unique
