@@ -20,11 +20,11 @@ class Stage:
     training/objectives.py.
 
     `senses` restricts the stage to records whose signals are all of these senses (empty: all
-    records). Plain text goes with any, in stages in which the LLM learns. With `balance`, each sense is drawn equally often, however many records it has; senses
-    learnt before are replayed by naming them too. `score` measures every sense known by the end of
-    the stage, for the forgetting table. `copy_experts` begins the stage with every expert of a UPM
-    as a copy of the first (OneLLM, section 3.2). `steps` counts optimizer steps in place of
-    `epochs`.
+    records); plain text goes with any, in stages in which the LLM learns. With `balance`, each
+    sense is drawn equally often, however many records it has; senses learnt before are replayed by
+    naming them too. `score` measures every sense known by the end of the stage, for the forgetting
+    table. `copy_experts` begins the stage with every expert of a UPM as a copy of the first
+    (OneLLM, section 3.2). `steps` counts optimizer steps in place of `epochs`.
 
     `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
     (data/packing.py), which changes the speed and not the losses.

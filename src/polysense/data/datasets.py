@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from polysense.data.lines import TEXT_KEYS, parse_line
+from polysense.data.manifest import TEXT_KEYS, parse_line
 from polysense.data.records import Record, Split, is_held_out, split_records, with_unique_keys
-from polysense.data.shards import names_shards, read_shards
+from polysense.data.tar_samples import names_shards, read_shards
 from polysense.errors import PolysenseError
 
 __all__ = ["TEXT_KEYS", "Record", "Split", "is_held_out", "read_manifest", "split_records"]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from polysense.data.datasets import read_manifest
-from polysense.data.lines import parse_line
+from polysense.data.manifest import parse_line
 from polysense.errors import PolysenseError
 from polysense.modalities import DepthModality, NormalModality
 from polysense.modalities.stored import FileGroup, read_signal

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polysense.data.lines import KNOWN_KEYS, read_values
+from polysense.data.manifest import KNOWN_KEYS, read_values
 from polysense.data.records import Record
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES, sense_of_ending

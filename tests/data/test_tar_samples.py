@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from polysense.data.datasets import read_manifest
-from polysense.data.shards import shard_paths
+from polysense.data.tar_samples import shard_paths
 from polysense.errors import PolysenseError
 from polysense.modalities import DepthModality, ImageModality
 from polysense.modalities.stored import FileSlice, read_signal
