@@ -91,6 +91,13 @@ def test_missing_picture_and_missing_question(capsys, run, tmp_path):
     assert "no question" in fails(capsys, "ask", run, tmp_path / "a.png")
 
 
+def test_examples_are_checked_and_shown(capsys, run, tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    asked = ("ask", run, tmp_path / "a.png", "What?", "--example")
+    assert "does not exist" in fails(capsys, *asked, tmp_path / "none.png", "A line.")
+    succeeds(capsys, *asked, tmp_path / "a.png", "A line.", "--example", "2 + 2?", "4")
+
+
 def test_missing_run(capsys, tmp_path):
     assert "does not exist" in fails(capsys, "describe", tmp_path / "nothing")
 

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
     add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
-    add_ask(subparsers.add_parser("ask", help="ask about files: ask RUN [FILE ...] QUESTION"))
+    add_ask(subparsers.add_parser("ask", help="ask about files: ask RUN [FILE|TEXT ...] QUESTION"))
     add_evaluate(subparsers.add_parser("evaluate", help="score a run on its held-out data"))
     add_describe(subparsers.add_parser("describe", help="print a run's parts and shapes"))
     add_bench(subparsers.add_parser("bench", help="measure a claim about speed or memory"))
@@ -35,7 +35,9 @@ def add_train(command: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
     command.add_argument("recipe", help="name of a recipe, like laptop")
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
-    command.add_argument("--data", help="JSONL manifest of your own data")
+    command.add_argument(
+        "--data", help="your own data: a JSONL manifest, or shards, like data/{000..123}.tar"
+    )
     add_sense(
         command,
         "NAME|FILE.py[:CLASS]",
@@ -68,7 +70,16 @@ def add_import(command: argparse.ArgumentParser) -> None:
 def add_ask(command: argparse.ArgumentParser) -> None:
     """Add what `ask` takes."""
     add_run(command)
-    command.add_argument("words", nargs="*", metavar="FILE ... QUESTION")
+    command.add_argument("words", nargs="*", metavar="FILE|TEXT ... QUESTION")
+    command.add_argument(
+        "--example",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FILE", "ANSWER"),
+        dest="examples",
+        help="the right answer for another file, shown first; may be repeated",
+    )
     command.add_argument("--chat", action="store_true", help="go on talking")
     command.add_argument("--max-new-tokens", type=int, default=64)
     command.set_defaults(act=commands.ask_command)

@@ -6,7 +6,6 @@ Heavy libraries are imported by the command that needs them, so that `polysense 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -87,11 +86,11 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
 def asking_again(result: Evaluation, folder: Path, config: RunConfig) -> str:
     """Return the command that asks about the first held-out sample; of several senses, files are
     given with theirs."""
+    from polysense.modalities.source_words import relative_word
+
     files = result.senses[0].answers[0].files
     several = len(config.model.modalities) > 1
-    named = [
-        (f"{file.modality}:" if several else "") + os.path.relpath(file.path) for file in files
-    ]
+    named = [(f"{file.modality}:" if several else "") + relative_word(file.path) for file in files]
     return shlex.join(["polysense", "ask", str(folder), *named, config.evaluation.question])
 
 
@@ -119,21 +118,22 @@ def load(arguments: argparse.Namespace):
 
 def ask_command(arguments: argparse.Namespace) -> None:
     """Answer a question about files, or hold a conversation."""
-    from polysense.serving.console import Conversation, chat, split_words
+    from polysense.serving.console import Conversation, chat, file_of, split_words
 
-    files, question = split_words(arguments.words)
+    shown, question = split_words(arguments.words)
     if not question and not arguments.chat:
         raise PolysenseError('no question: polysense ask RUN picture.png "What is this?"')
-    for name in files:
-        if ":" not in name and not Path(name).is_file():
-            raise PolysenseError(f"file {name!r} does not exist")
+    for word in (*shown, *(word for word, _ in arguments.examples)):
+        file_of(word)  # a file that is not there is an error before anything is loaded
     model, processor = load(arguments)
     conversation = Conversation(model, processor, arguments.max_new_tokens)
+    for word, answer in arguments.examples:
+        conversation.remember(question, word, answer)
     if question:
-        conversation.ask(question, files)
-        files = []
+        conversation.ask(question, shown)
+        shown = []
     if arguments.chat:
-        chat(conversation, files)
+        chat(conversation, shown)
 
 
 def evaluate_command(arguments: argparse.Namespace) -> None:

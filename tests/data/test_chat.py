@@ -47,11 +47,55 @@ def test_plain_has_places_then_words_then_the_end(chat):
     assert learnt(chat, encoded) == "A red line.<|im_end|>"
 
 
-def test_a_prompt_is_the_beginning_of_the_whole(chat):
-    messages = talk("What is this?", "A red line.")
-    for form in ("plain", "template"):
-        whole = chat.encode(messages, form, "sample").ids
-        prompt = chat.prompt(messages[:1], form)
+@pytest.mark.parametrize("form", ["plain", "template"])
+def test_no_label_is_a_question_a_system_message_or_a_place(chat, form):
+    picture = {"type": "image", "image": "x"}
+    messages = parse_messages(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": ["Before", picture, "between", picture, "behind"]},
+            {"role": "assistant", "content": ["Left: ", picture, " a line."]},
+            {"role": "user", "content": "And 2 + 2?"},
+            {"role": "assistant", "content": "4."},
+        ],
+        ["image"],
+    )
+    encoded = chat.encode(messages, form, "sample")
+    assert learnt(chat, encoded) == "Left:  a line.<|im_end|>4.<|im_end|>"
+    place = chat.placeholders["image"].id
+    assert encoded.ids.count(place) == 9
+    assert place not in encoded.labels
+    wrong = [(i, x) for i, x in zip(encoded.ids, encoded.labels, strict=True) if x not in (i, -100)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("form", ["plain", "template"])
+def test_plain_text_is_learnt_like_any_other(chat, form):
+    messages = parse_messages(
+        [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4."}], []
+    )
+    assert learnt(chat, chat.encode(messages, form, "sample")) == "4.<|im_end|>"
+
+
+def test_of_a_document_all_text_is_learnt_and_no_chat_is_put_around_it(chat):
+    first, second = {"type": "image", "image": "a"}, {"type": "image", "image": "b"}
+    parts = ["Look. ", first, "A line.", second, "A circle."]
+    document = parse_messages([{"role": "assistant", "content": parts}], ["image"])
+    encoded = chat.encode(document, "template", "sample")
+    assert encoded == chat.encode(document, "plain", "sample")
+    assert learnt(chat, encoded) == "Look. A line.A circle.<|im_end|>"
+    held = "<|image|>" * 3
+    assert chat.text_tokenizer.decode(encoded.ids) == (
+        f"Look. {held}A line.{held}A circle.<|im_end|>"
+    )
+
+
+@pytest.mark.parametrize("form", ["plain", "template"])
+def test_a_prompt_is_the_beginning_of_the_whole(chat, form):
+    messages = talk("What is this?", "A red line.", "Sure?", "A blue square.")
+    whole = chat.encode(messages, form, "sample").ids
+    for turns in (1, 3):  # after an example too: its answer has ended
+        prompt = chat.prompt(messages[:turns], form)
         assert whole[: len(prompt)] == prompt
 
 

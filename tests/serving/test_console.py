@@ -1,5 +1,7 @@
 """Conversations: several pictures and turns; a turn that fails changes nothing."""
 
+import tarfile
+
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +10,7 @@ from transformers import AutoTokenizer
 
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.errors import PolysenseError
-from polysense.serving.console import AnswerStreamer, Conversation, chat, split_words
+from polysense.serving.console import AnswerStreamer, Conversation, chat, file_of, split_words
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,44 @@ def test_the_last_word_is_the_question(tmp_path):
     assert split_words([file, "What is it?"]) == ([file], "What is it?")
     assert split_words([file]) == ([file], "")
     assert split_words(["What is a dog?"]) == ([], "What is a dog?")
+
+
+def test_files_and_words_are_shown_in_any_order(conversation, tmp_path):
+    red, blue = picture(tmp_path, "red"), picture(tmp_path, "blue")
+    conversation.messages = []
+    conversation.ask("What differs?", [red, "is the first,", blue, f"image:{red}"])
+    shown = [part[part["type"]] for part in conversation.messages[0]["content"]]
+    assert shown == [red, "is the first,", blue, red, "What differs?"]
+    with pytest.raises(PolysenseError, match="unknown sense 'audio'"):
+        conversation.ask("What?", [f"audio:{red}"])
+
+
+def test_examples_are_turns_with_the_same_question(conversation, tmp_path):
+    conversation.messages = []
+    conversation.remember("What?", picture(tmp_path, "red"), "A red square.")
+    conversation.remember("What?", "2 + 2?", "4.")
+    asked, answer, own, _ = conversation.messages
+    assert [part["type"] for part in asked["content"]] == ["image", "text"]
+    assert asked["content"][1]["text"] == "What?"
+    assert answer == {"role": "assistant", "content": "A red square."}
+    assert own["content"] == [{"type": "text", "text": "2 + 2?"}]
+    assert isinstance(conversation.ask("What?", [picture(tmp_path, "blue")]), str)
+    assert len(conversation.messages) == 6
+
+
+def test_a_file_that_is_not_there_is_no_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = picture(tmp_path, "red")
+    assert file_of(file) == ("", file)
+    assert file_of(f"audio:{file}") == ("audio", file)
+    assert file_of("What colour: red or blue?") is None
+    assert file_of("word " * 2000) is None
+    for name in ("none.png", "audio:none.wav"):
+        with pytest.raises(PolysenseError, match="does not exist"):
+            file_of(name)
+    with tarfile.open("0.tar", "w") as tar:
+        tar.add("red.png")
+    assert str(file_of("0.tar/red.png")[1]) == "0.tar/red.png"
 
 
 def test_what_ends_an_answer_is_not_shown(capsys, tmp_path):

@@ -20,11 +20,12 @@ class Stage:
     training/objectives.py.
 
     `senses` restricts the stage to records whose signals are all of these senses (empty: all
-    records), and `combined=False` to those of a single signal. With `balance`, each sense is drawn
-    equally often, however many records it has; senses learnt before are replayed by naming them
-    too. `score` measures every sense known by the end of the stage, for the forgetting table.
-    `copy_experts` begins the stage with every expert of a UPM as a copy of the first (OneLLM,
-    section 3.2). `steps` counts optimizer steps in place of `epochs`.
+    records; plain text goes with any, in stages in which the LLM learns), and `combined=False` to
+    those of a single signal. With `balance`, each sense is drawn equally often, however many
+    records it has; senses learnt before are replayed by naming them too. `score` measures every
+    sense known by the end of the stage, for the forgetting table. `copy_experts` begins the stage
+    with every expert of a UPM as a copy of the first (OneLLM, section 3.2). `steps` counts
+    optimizer steps in place of `epochs`.
 
     `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
     (data/packing.py), which changes the speed and not the losses.
@@ -69,9 +70,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where samples come from: a JSONL manifest, the share held out, and views per picture.
+    """Where samples come from: a manifest or shards (data/datasets.py), the share held out, views.
 
-    A line is held out by a hash of its key, so it stays held out whatever else is added.
+    A sample is held out by a hash of its key, so it stays held out whatever else is added.
     `views` is how many augmented views of each signal the feature cache keeps (1: none).
     """
 

@@ -2,7 +2,10 @@
 
 Two forms. "plain" puts parts in reading order with no words around them: alignment needs no
 prompt. "template" is the LLM's own chat template. In both, the assistant's words and the
-end-of-text token after them are learnt and nothing else is.
+end-of-text token after them are learnt and nothing else is: no question, and no place of a signal.
+
+A document (pictures and text in any order, nobody asking) is one turn of the assistant's. Nobody
+wrote it in a chat, so it is plain in both forms.
 """
 
 from __future__ import annotations
@@ -57,28 +60,32 @@ class ChatEncoder:
         """Encode a whole conversation; `where` names the sample in errors."""
         if not any(message.role == "assistant" for message in messages):
             raise PolysenseError(f"{where}: the conversation has no assistant turn to learn")
-        return self._plain(messages) if form == "plain" else self._template(messages, where)
+        plain = form == "plain" or all(message.role == "assistant" for message in messages)
+        return self._plain(messages) if plain else self._template(messages, where)
 
     def prompt(self, messages: Sequence[Message], form: ChatForm) -> list[int]:
-        """Encode a conversation that the assistant is to continue."""
+        """Encode a conversation that the assistant is to continue, as it was learnt up to there."""
         if form == "plain":
-            return self._plain(messages, closed=False).ids
+            return self._plain(messages, ended=False).ids
         return self._ids(self.render(messages, continued=True))
 
-    def _plain(self, messages: Sequence[Message], closed: bool = True) -> Encoded:
+    def _plain(self, messages: Sequence[Message], ended: bool = True) -> Encoded:
         tokenizer = self.text_tokenizer
         # Also where the tokenizer itself adds none: LLMs park attention on the first position, and
         # a signal standing there is hardly read.
         first = tokenizer.bos_token_id
         ids: list[int] = [] if first is None else [first]
         labels = [IGNORED] * len(ids)
-        for message in messages:
+        for index, message in enumerate(messages):
             learnt = message.role == "assistant"
-            new = [token for part in message.parts for token in self._ids(self._written(part))]
-            if learnt and closed:
-                new.append(tokenizer.eos_token_id)
-            ids += new
-            labels += new if learnt else [IGNORED] * len(new)
+            for part in message.parts:
+                new = self._ids(self._written(part))
+                ids += new
+                said = learnt and isinstance(part, Text)
+                labels += new if said else [IGNORED] * len(new)
+            if learnt and (ended or index < len(messages) - 1):
+                ids.append(tokenizer.eos_token_id)
+                labels.append(tokenizer.eos_token_id)
         return Encoded(ids, labels)
 
     def _template(self, messages: Sequence[Message], where: str) -> Encoded:
@@ -87,8 +94,10 @@ class ChatEncoder:
         coded = self.text_tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids = coded["input_ids"]
         labels = [IGNORED] * len(ids)
+        places = {held.id for held in self.placeholders.values()}
         for position, (first, last) in enumerate(coded["offset_mapping"]):
-            if any(start <= first and last <= end for start, end in spans) and first < last:
+            said = first < last and ids[position] not in places
+            if said and any(start <= first and last <= end for start, end in spans):
                 labels[position] = ids[position]
         return Encoded(ids, labels)
 

@@ -21,6 +21,7 @@ from polysense.data.messages import parse_messages
 from polysense.errors import PolysenseError
 from polysense.modalities import Modality, build_modalities
 from polysense.modalities.sense_files import sense_sources, source_of
+from polysense.modalities.stored import read_signal
 from polysense.model.saving import checkpoint_folder
 from polysense.types import Batch, Media, Message, Text
 from polysense.writing import write_text
@@ -121,7 +122,7 @@ class PolysenseProcessor:
         for message in messages:
             for part in message.parts:
                 if isinstance(part, Media):
-                    signal = self.modalities[part.modality].read(part.source)
+                    signal = read_signal(self.modalities[part.modality], part.source)
                     signals.setdefault(part.modality, []).append(signal)
         return signals
 

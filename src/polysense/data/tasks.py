@@ -1,8 +1,9 @@
 """What is asked of a record: each task turns records into conversations.
 
-"caption" is the alignment task: signal in, caption out, no words around it. "instruction" makes
-questions from captions and categories. Which phrasing a record gets is a function of its key, so
-that data are the same in every run.
+"caption" is the alignment task: signal in, caption out, no words around it, and documents as they
+are (VILA, arXiv 2312.07533: interleaved data belongs there). "instruction" makes questions from
+captions and categories, and takes conversations as they are. Which phrasing a record gets is a
+function of its key, so that data are the same in every run.
 """
 
 from __future__ import annotations
@@ -48,29 +49,34 @@ def conversation(record: Record, question: str, answer: str) -> tuple[Message, .
 
 def about(record: Record) -> dict[str, str]:
     """Return what evaluation and the report need besides the conversation."""
-    return {
-        "caption": record.caption,
-        "category": record.category,
-        "file": str(record.media[0].source),
-        "modality": record.media[0].modality,
-    }
+    return {"caption": record.caption, "category": record.category}
 
 
 def caption_samples(records: Sequence[Record]) -> list[Sample]:
-    """One sample a record: its signals, then its caption."""
+    """One sample a captioned record: its signals, then its caption; and every document."""
     return [
-        Sample(record.key, conversation(record, "", record.caption), about(record))
+        Sample(
+            record.key,
+            record.messages or conversation(record, "", record.caption),
+            about(record),
+        )
         for record in records
+        if record.is_document or record.caption
     ]
 
 
 def instruction_samples(records: Sequence[Record]) -> list[Sample]:
-    """Two questions a record: what it is, and another about its caption or its category.
+    """Conversations as they are; of a captioned record, two questions: what it is, and another
+    about its caption or its category.
 
     Half of the records that have a category are asked for it, chosen by their keys.
     """
     samples = []
     for record in records:
+        if record.messages:
+            if not record.is_document:
+                samples.append(Sample(record.key, record.messages, about(record)))
+            continue
         other, answer = question_for(record, CAPTION_QUESTIONS[1:]), record.caption
         if record.category and chosen_by(f"kind {record.key}", 2):
             other = question_for(record, CATEGORY_QUESTIONS)

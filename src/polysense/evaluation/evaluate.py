@@ -28,6 +28,7 @@ from polysense.evaluation.figures import (
     spread,
 )
 from polysense.evaluation.result import Answer, Evaluation, File, SenseResult, overall
+from polysense.modalities.source_words import word_of_source
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
 from polysense.training.likelihood import ranks, without_prior
@@ -40,7 +41,9 @@ def evaluate(
     evaluator = Evaluator(model, processor, cache, config)
     train, held_out = by_senses(split.train), by_senses(split.held_out)
     if not held_out:
-        raise PolysenseError("no held-out sample with a signal is left to evaluate on")
+        raise PolysenseError(
+            "no held-out sample with a signal and a caption is left to evaluate on"
+        )
     console, results = Console(file=sys.stderr), []
     with progress_bar(console, disable=not console.is_terminal) as progress:
         for sense, records in held_out.items():
@@ -54,10 +57,10 @@ def evaluate(
 
 
 def by_senses(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records by their senses, single ones first; plain text has none and is left out."""
+    """Group captioned records by their senses, single ones first; plain text has none."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        if record.media:
+        if record.media and record.caption:
             groups.setdefault(record.senses, []).append(record)
     return dict(sorted(groups.items(), key=lambda group: group[0].count("+")))
 
@@ -106,7 +109,9 @@ def score_sense(
         answers=tuple(
             Answer(
                 key=record.key,
-                files=tuple(File(media.modality, str(media.source)) for media in record.media),
+                files=tuple(
+                    File(media.modality, word_of_source(media.source)) for media in record.media
+                ),
                 truth=record.caption,
                 predicted=caption,
                 neighbour=near,

@@ -18,6 +18,8 @@ from polysense.errors import PolysenseError
 from polysense.evaluation.figures import spread
 from polysense.evaluation.result import Answer, File, SenseResult
 from polysense.modalities import Modality
+from polysense.modalities.source_words import source_of_word
+from polysense.modalities.stored import read_signal
 
 THUMBNAIL = (480, 240)  # pixels, at most
 SHOWN = 18  # samples a sense
@@ -72,7 +74,7 @@ def card(answer: Answer, senses: Mapping[str, Modality]) -> Card:
 def drawing(sense: Modality, file: File) -> str:
     """Return a signal's picture as a data URI; "" where its file cannot be read."""
     try:
-        picture = sense.picture(sense.read(file.path)).convert("RGB")
+        picture = sense.picture(read_signal(sense, source_of_word(file.path))).convert("RGB")
     except PolysenseError:
         return ""
     picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)

@@ -9,6 +9,8 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.evaluation.result import Evaluation
+from polysense.modalities.source_words import source_of_word
+from polysense.modalities.stored import read_signal
 from polysense.model.routing import routing_of
 
 SIGNALS = 8  # over which a router that reads features is averaged
@@ -34,7 +36,7 @@ def held_out_signals(model: Any, evaluation: Evaluation, modality: str) -> list[
     signals = []
     for path in paths:
         try:
-            signals.append(model.modalities[modality].read(path))
+            signals.append(read_signal(model.modalities[modality], source_of_word(path)))
         except PolysenseError:
             continue  # a file that has gone since
         if len(signals) == SIGNALS:

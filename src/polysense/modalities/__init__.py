@@ -1,6 +1,6 @@
 """The senses. A new one is a file here and a line in the table below, or a file of a user's own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from polysense.errors import PolysenseError, unknown_name
@@ -43,6 +43,19 @@ def modality_class(name: str) -> type[Modality]:
     return MODALITIES[name]
 
 
+def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
+    """Return which of `senses` a file's ending means, "" for none.
+
+    "depth.png" names its sense; "png", and "0.png", mean the sense of the package that claims it.
+    """
+    first, senses = ending.partition(".")[0], list(senses)
+    if first in senses:
+        return first
+    claims = [name for name in senses if name in MODALITIES]
+    meant = {ending.lower(), ending.lower().rpartition(".")[2]}
+    return next((name for name in claims if meant & set(MODALITIES[name].endings)), "")
+
+
 def build_modalities(
     options: Mapping[str, dict[str, Any]], sources: Mapping[str, str]
 ) -> dict[str, Modality]:
@@ -69,4 +82,5 @@ __all__ = [
     "VideoModality",
     "build_modalities",
     "modality_class",
+    "sense_of_ending",
 ]

@@ -33,6 +33,7 @@ class AudioModality(Modality):
     """
 
     name = "audio"
+    endings = ("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a")
 
     rate: int = 16_000
     mel_bins: int = 128

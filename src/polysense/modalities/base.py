@@ -26,11 +26,14 @@ class Modality(ABC):
 
     pictures     a signal is a picture [3, S, S], or several [frames, 3, S, S] whose features are
                  averaged: a vision encoder cuts it into patches itself, and takes no tokens of it
+    endings      of files that are this sense's where nothing else says so, like "jpg": those that
+                 no other sense claims
     instruction  what a user says to have a signal captioned (OneLLM's prompts, appendix)
     """
 
     name: ClassVar[str]
     pictures: ClassVar[bool] = False
+    endings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def instruction(self) -> str:

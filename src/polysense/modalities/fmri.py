@@ -42,6 +42,7 @@ class FmriModality(Modality):
     """
 
     name = "fmri"
+    endings = ("nii", "nii.gz")
 
     voxels: int = 15724
     tokens: int = 8

@@ -43,6 +43,7 @@ class ImageModality(Modality):
 
     name = "image"
     pictures = True
+    endings = tuple("jpg jpeg png webp avif gif bmp tif tiff jp2 ppm qoi svg".split())
 
     size: int = 224
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)

@@ -57,6 +57,7 @@ class PointModality(Modality):
     """
 
     name = "point"
+    endings = ("ply", "pcd", "las", "xyz", "pts", "obj", "stl", "off", "glb", "gltf")
 
     points: int = 8192
     groups: int = 1024

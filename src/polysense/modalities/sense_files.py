@@ -23,7 +23,10 @@ from polysense.modalities.base import Modality
 
 PREFIX = "polysense_sense_"  # of the loaded modules' names
 # Words that manifests and messages use beside the senses' names.
-RESERVED = "caption category key split source messages type text path role content".split()
+RESERVED = (
+    "caption category question answer messages conversations document key id group split source "
+    "model type text path role content"
+).split()
 
 
 def split_source(source: str) -> tuple[str, str]:

@@ -42,6 +42,7 @@ class VideoModality(Modality):
     """
 
     name = "video"
+    endings = ("mp4", "webm", "mkv", "avi", "mov")
     pictures = True
 
     clips: int = 5

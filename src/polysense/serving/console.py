@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 from transformers import TextStreamer
 
 from polysense.data.processor import PolysenseProcessor
-from polysense.errors import PolysenseError
+from polysense.errors import PolysenseError, unknown_name
+from polysense.modalities import sense_of_ending
+from polysense.modalities.source_words import is_file, source_of_word
 from polysense.model.polysense_model import PolysenseModel
+
+SENSE_AND_FILE = re.compile(r"([a-z][a-z0-9_]*):(.+)")
 
 
 class AnswerStreamer(TextStreamer):
@@ -37,14 +42,13 @@ class Conversation:
         self.model, self.processor, self.limit = model, processor, max_new_tokens
         self.messages: list[dict[str, Any]] = []
 
-    def ask(self, question: str, files: Sequence[str] = ()) -> str:
-        """Ask, with `files` shown before the question; the answer is streamed to stdout.
+    def ask(self, question: str, shown: Sequence[str] = ()) -> str:
+        """Ask, with `shown` (files and words, in any order) before the question; the answer is
+        streamed to stdout.
 
         A question that cannot be asked (a damaged file) leaves the conversation as it was.
         """
-        content: list[dict[str, Any]] = [self._shown(name) for name in files]
-        content.append({"type": "text", "text": question})
-        asked = [*self.messages, {"role": "user", "content": content}]
+        asked = [*self.messages, self._asked(question, shown)]
         inputs = self.processor.apply_chat_template(asked).to(self.model.device)
         streamer = AnswerStreamer(self.processor.text_tokenizer, self.processor.ending)
         ids = self.model.generate(
@@ -54,24 +58,54 @@ class Conversation:
         self.messages = [*asked, {"role": "assistant", "content": answer}]
         return answer
 
-    def _shown(self, name: str) -> dict[str, Any]:
-        # One sense needs no naming; with several, a file says its own as "audio:dog.wav".
+    def remember(self, question: str, shown: str, answer: str) -> None:
+        """Add an example: what a right answer to `question` is, when `shown` is asked about.
+
+        Words that are no file are the example's own question.
+        """
+        own = file_of(shown) is None
+        turn = self._asked(shown if own else question, [] if own else [shown])
+        self.messages += [turn, {"role": "assistant", "content": answer}]
+
+    def _asked(self, question: str, shown: Sequence[str]) -> dict[str, Any]:
+        content = [self._part(word) for word in shown]
+        if question:
+            content.append({"type": "text", "text": question})
+        return {"role": "user", "content": content}
+
+    def _part(self, word: str) -> dict[str, Any]:
+        found = file_of(word)
+        if found is None:
+            return {"type": "text", "text": word}
         senses = list(self.processor.modalities)
-        sense, colon, rest = name.partition(":")
-        if colon and sense in senses:
-            return {"type": sense, sense: rest}
-        return {"type": senses[0], senses[0]: name}
+        # One sense needs no naming; with several, a file's ending says it, or "audio:dog.mp4".
+        sense = found[0] or sense_of_ending(Path(word).suffix[1:], senses) or senses[0]
+        if sense not in senses:
+            raise unknown_name("sense", sense, senses)
+        return {"type": sense, sense: found[1]}
+
+
+def file_of(word: str) -> tuple[str, Any] | None:
+    """Return (sense or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
+    do; None of one that is said.
+
+    PolysenseError where it looks like a file's name ("ct.png") and there is none.
+    """
+    named = None if is_file(word) else SENSE_AND_FILE.fullmatch(word)
+    sense, name = named.groups() if named else ("", word)
+    try:
+        return sense, source_of_word(name)
+    except PolysenseError:
+        if Path(name).suffix and " " not in name:
+            raise
+        return None
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str]:
-    """Split `ask`'s words into files and the question, which is the last word with no such file."""
-    if not words:
-        return [], ""
-    *files, last = words
-    looks_like_file = Path(last).suffix and " " not in last
-    if Path(last).is_file() or looks_like_file:
+    """Split `ask`'s words into what is shown and the question: the last word, if it is no file."""
+    if not words or file_of(words[-1]) is not None:
         return list(words), ""
-    return files, last
+    return list(words[:-1]), words[-1]
 
 
 def chat(conversation: Conversation, files: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from polysense.errors import PolysenseError
 from polysense.modalities.sense_files import code_of
+from polysense.modalities.stored import content_digest, read_signal
 from polysense.model.encoder import weights_hash
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Media
@@ -62,9 +63,9 @@ class FeatureCache:
         self._shards.update(dict.fromkeys(shard.keys(), path))
 
     def key(self, media: Media) -> str:
-        """Return the key of a signal's entry; reads the file's bytes once."""
+        """Return the key of a signal's entry; reads its bytes once, wherever they lie."""
         if media not in self._keys:
-            digest = hashlib.sha256(Path(media.source).read_bytes())
+            digest = content_digest(media.source)
             options = vars(self.model.modalities[media.modality])
             settings = [*self._reading(media.modality), media.modality, options, self.count]
             digest.update(json.dumps(settings, sort_keys=True).encode())
@@ -110,7 +111,7 @@ class FeatureCache:
     @torch.inference_mode()
     def _compute(self, media: Media) -> torch.Tensor:
         sense = self.model.modalities[media.modality]
-        signal = sense.read(media.source)
+        signal = read_signal(sense, media.source)
         if media.modality not in self.encoded:
             return signal
         views = [signal, *(self._augmented(media, signal, n) for n in range(1, self.count))]

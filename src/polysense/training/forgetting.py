@@ -52,9 +52,10 @@ def chosen_signals(data: TrainingData, sense: str) -> tuple[list[int], list[str]
     by_caption: dict[str, list[int]] = {}
     keys: set[str] = set()
     for index, sample in enumerate(data.samples):
-        if sample.senses == sense and sample.key not in keys:
+        captioned = sample.about.get("caption")
+        if captioned and sample.senses == sense and sample.key not in keys:
             keys.add(sample.key)
-            by_caption.setdefault(sample.about["caption"], []).append(index)
+            by_caption.setdefault(captioned, []).append(index)
     captions = sorted(by_caption, key=lambda caption: (-len(by_caption[caption]), caption))
     captions = captions[:CHOICES]
     turns = max((len(by_caption[caption]) for caption in captions), default=0)

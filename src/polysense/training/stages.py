@@ -160,11 +160,16 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
     if stage.senses:
         records = [r for r in records if all(m.modality in stage.senses for m in r.media)]
     if not stage.combined:
-        records = [record for record in records if len(record.media) == 1]
+        records = [record for record in records if len(record.media) <= 1]
+    if not any(
+        named(f"llm.{name}", stage.learn) for name, _ in trainee.model.llm.named_parameters()
+    ):
+        records = [r for r in records if r.media]  # plain text teaches only the LLM
     samples = samples_for(stage.task, records)
     if not samples:
         raise PolysenseError(
-            f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
+            f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'} for "
+            f"its task {stage.task!r} (data/tasks.py says which lines are for which task)"
         )
     shared = stage.packing and stage.objective in PACKED and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
