@@ -74,8 +74,8 @@ def main() -> None:
     items = captioned(options.samples, options.places, llm.config.vocab_size)
     none = [{}] * len(items)
     batches = {
-        "padded": collate(items, none, 0, "features"),
-        "packed": collate_packed(items, none, 0, "features", options.row_tokens),
+        "padded": collate(items, none, 0),
+        "packed": collate_packed(items, none, 0, (), options.row_tokens),
     }
     rates, losses = {}, {}
     for name, batch in batches.items():
