@@ -1,24 +1,29 @@
 """What is asked of a record: each task turns records into conversations.
 
 "caption" is the alignment task: signal in, caption out, no words around it. "instruction" makes
-questions from captions and categories. Which phrasing a record gets is a function of its key, so
-that data are the same in every run.
+questions from captions and categories; among them is what the sense itself says to be captioned
+(`Modality.instruction`). Which phrasing a record gets is a function of its key, so that data are
+the same in every run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from polysense.data.datasets import Record
 from polysense.errors import unknown_name
+from polysense.modalities import Modality
+from polysense.modalities.base import caption_prompt
 from polysense.types import Message, Sample, Text
 
-# The first is the question that evaluation asks; the third is OneLLM's caption prompt.
+Senses = Mapping[str, Modality]
+
+# The first is the question that evaluation asks; the third is the sense's own.
 CAPTION_QUESTIONS = (
     "What is this?",
     "Describe the {modality}.",
-    "Provide a one-sentence caption for the provided {modality}.",
+    "{instruction}",
     "What do you see?",
     "What does the {modality} show?",
 )
@@ -33,11 +38,13 @@ def chosen_by(key: str, count: int) -> int:
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % count
 
 
-def question_for(record: Record, questions: Sequence[str]) -> str:
-    """Choose a phrasing by the record's key and fill in the name of its sense."""
+def question_for(record: Record, questions: Sequence[str], senses: Senses) -> str:
+    """Choose a phrasing by the record's key and fill in the name of its sense, or its own words."""
     chosen = questions[chosen_by(f"question {record.key}", len(questions))]
-    names = " and ".join(dict.fromkeys(media.modality for media in record.media))
-    return chosen.format(modality=names)
+    names = list(dict.fromkeys(media.modality for media in record.media))
+    together = " and ".join(names)
+    own = senses[names[0]].instruction if len(names) == 1 else caption_prompt(together)
+    return chosen.format(modality=together, instruction=own)
 
 
 def conversation(record: Record, question: str, answer: str) -> tuple[Message, ...]:
@@ -56,7 +63,7 @@ def about(record: Record) -> dict[str, str]:
     }
 
 
-def caption_samples(records: Sequence[Record]) -> list[Sample]:
+def caption_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     """One sample a record: its signals, then its caption."""
     return [
         Sample(record.key, conversation(record, "", record.caption), about(record))
@@ -64,16 +71,16 @@ def caption_samples(records: Sequence[Record]) -> list[Sample]:
     ]
 
 
-def instruction_samples(records: Sequence[Record]) -> list[Sample]:
+def instruction_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     """Two questions a record: what it is, and another about its caption or its category.
 
     Half of the records that have a category are asked for it, chosen by their keys.
     """
     samples = []
     for record in records:
-        other, answer = question_for(record, CAPTION_QUESTIONS[1:]), record.caption
+        other, answer = question_for(record, CAPTION_QUESTIONS[1:], senses), record.caption
         if record.category and chosen_by(f"kind {record.key}", 2):
-            other = question_for(record, CATEGORY_QUESTIONS)
+            other = question_for(record, CATEGORY_QUESTIONS, senses)
             answer = record.category.replace("/", ", ").replace("_", " ").capitalize() + "."
         for question, said in ((CAPTION_QUESTIONS[0], record.caption), (other, answer)):
             turns = conversation(record, question, said)
@@ -81,14 +88,14 @@ def instruction_samples(records: Sequence[Record]) -> list[Sample]:
     return samples
 
 
-TASKS: dict[str, Callable[[Sequence[Record]], list[Sample]]] = {
+TASKS: dict[str, Callable[[Sequence[Record], Senses], list[Sample]]] = {
     "caption": caption_samples,
     "instruction": instruction_samples,
 }
 
 
-def samples_for(task: str, records: Sequence[Record]) -> list[Sample]:
-    """Return the samples of the task called `task`."""
+def samples_for(task: str, records: Sequence[Record], senses: Senses) -> list[Sample]:
+    """Return the samples of the task called `task`; `senses` are those of the records."""
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
-    return TASKS[task](records)
+    return TASKS[task](records, senses)

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from polysense.errors import PolysenseError
 from polysense.modalities.arrays import load_arrays
-from polysense.modalities.base import Modality
+from polysense.modalities.base import Modality, caption_prompt
 from polysense.modalities.cloud import GREY, Cloud, Reading, from_matrix, unit_colours
 from polysense.modalities.cloud_formats import (
     las_rows,
@@ -81,7 +81,7 @@ class PointModality(Modality):
     @property
     def instruction(self) -> str:
         """The paper's caption prompt."""
-        return "Provide a one-sentence caption for the provided point cloud."
+        return caption_prompt("point cloud")
 
     def read(self, source: Any) -> torch.Tensor:
         """Decode a path (PLY, PCD, LAS, XYZ, TXT, NPY, NPZ, OBJ, STL, OFF, GLB, glTF) or an array

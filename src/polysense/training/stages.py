@@ -57,7 +57,7 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     """Check before any work that every stage's names mean something."""
     for stage in config.stages:
         select(model, stage.learn)
-        samples_for(stage.task, [])
+        samples_for(stage.task, [], model.modalities)
         if stage.copy_experts and not isinstance(model.connector, UniversalProjection):
             raise PolysenseError(
                 f"stages.{stage.name}.copy_experts: a connector of kind "
@@ -154,7 +154,7 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
     """Return the batches of a stage's task over those of `records` that are of its senses."""
     if stage.senses:
         records = [r for r in records if all(m.modality in stage.senses for m in r.media)]
-    samples = samples_for(stage.task, records)
+    samples = samples_for(stage.task, records, trainee.model.modalities)
     if not samples:
         raise PolysenseError(
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
