@@ -16,7 +16,7 @@ from polysense.data.chat import Encoded
 from polysense.data.collate import collate
 from polysense.data.datasets import Record
 from polysense.training.features import FeatureCache
-from polysense.training.likelihood import caption_ids, score_matrix
+from polysense.training.likelihood import caption_ids, score_matrix, seen_in_turn
 from polysense.types import Batch, Message, Text
 
 Advance = Callable[[int], None]  # told how many more records are done
@@ -62,5 +62,5 @@ class Evaluator:
     ) -> torch.Tensor:
         """Return log p(caption | signals) in nats as [records, captions]."""
         ids = caption_ids(self.processor.text_tokenizer, captions)
-        prompts = [self.model.embed(**self.prompt([record])) for record in records]
+        prompts = seen_in_turn(self.model, (self.prompt([record]) for record in records))
         return score_matrix(self.model.llm, prompts, ids, lambda: advance(1))

@@ -19,7 +19,13 @@ from rich.table import Table
 from polysense.data.processor import PolysenseProcessor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.dataset import TrainingData
-from polysense.training.likelihood import caption_ids, ranks, score_matrix, without_prior
+from polysense.training.likelihood import (
+    caption_ids,
+    ranks,
+    score_matrix,
+    seen_in_turn,
+    without_prior,
+)
 from polysense.writing import write_text
 
 FILE = "forgetting.json"
@@ -71,7 +77,7 @@ def score_sense(
         return None
     model.eval()
     ids = caption_ids(processor.text_tokenizer, captions)
-    prompts = [model.embed(**data.prompt(index).to(model.device)) for index in indices]
+    prompts = seen_in_turn(model, (data.prompt(index).to(model.device) for index in indices))
     scores = without_prior(score_matrix(model.llm, prompts, ids))
     truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
     # Neighbours in the order have different captions, so a row moved by one is a stranger's.

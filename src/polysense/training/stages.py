@@ -39,7 +39,7 @@ from polysense.training.forgetting import (
 )
 from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
-from polysense.training.objectives import PACKED
+from polysense.training.objectives import INLINE, PACKED
 from polysense.types import Media
 
 
@@ -58,6 +58,11 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     for stage in config.stages:
         select(model, stage.learn)
         samples_for(stage.task, [], model.modalities)
+        if stage.objective in INLINE and not model.interaction.inline:
+            raise PolysenseError(
+                f"stages.{stage.name}.objective={stage.objective}: with interaction.kind="
+                f"{config.model.interaction.kind} no embeddings stand in the text; use next_token"
+            )
         if stage.copy_experts and not isinstance(model.connector, UniversalProjection):
             raise PolysenseError(
                 f"stages.{stage.name}.copy_experts: a connector of kind "
