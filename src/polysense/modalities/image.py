@@ -23,7 +23,15 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.modalities import svg
 from polysense.modalities.base import Modality
-from polysense.modalities.pixels import check_colours, check_fit, from_shares, normalise, pixels_of
+from polysense.modalities.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    check_colours,
+    check_fit,
+    from_shares,
+    normalise,
+    pixels_of,
+)
 from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 FORMATS = "PNG JPEG MPO WEBP AVIF GIF BMP DIB TIFF JPEG2000 ICO PPM TGA QOI PCX".split()
@@ -48,8 +56,8 @@ class ImageModality(Modality):
     pictures = True
 
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     fit: Literal["pad", "crop", "stretch"] = "pad"
     trim: bool = False
     margin: float = 0.0

@@ -23,7 +23,15 @@ from polysense.errors import PolysenseError
 from polysense.modalities.arrays import is_array_file, load_arrays
 from polysense.modalities.base import Modality
 from polysense.modalities.image import ImageModality, open_picture
-from polysense.modalities.pixels import check_colours, check_fit, from_shares, pixels_of, to_shares
+from polysense.modalities.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    check_colours,
+    check_fit,
+    from_shares,
+    pixels_of,
+    to_shares,
+)
 from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 OPENEXR = b"\x76\x2f\x31\x01"
@@ -45,8 +53,8 @@ class MapModality(Modality):
     empty: ClassVar[float]  # the value, of 0..1, where nothing is known
 
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     fit: Literal["pad", "crop", "stretch"] = "pad"
     pair: bool = False
     max_pixels: int = 89_000_000

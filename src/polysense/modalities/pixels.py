@@ -13,6 +13,8 @@ from polysense.errors import PolysenseError
 from polysense.modalities.base import Modality
 
 Colour = tuple[float, ...]  # red green blue
+CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
 FITS = ("pad", "crop", "stretch")
 
 

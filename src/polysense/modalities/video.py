@@ -26,7 +26,7 @@ from polysense.modalities.container import (
     first_stream,
     open_container,
 )
-from polysense.modalities.pixels import check_colours, normalise, pixels_of
+from polysense.modalities.pixels import CLIP_MEAN, CLIP_STD, check_colours, normalise, pixels_of
 from polysense.modalities.sources import one_line_errors, open_source, source_name
 
 
@@ -47,8 +47,8 @@ class VideoModality(Modality):
     crops: int = 3
     moment: float = 0.5
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     max_bytes: int = 2**30
     max_pixels: int = MOST_PIXELS
     max_seconds: float = 3600
