@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import torch
-from measure import available_bytes, peak_bytes, report, seconds
+from measure import add_place, available_bytes, peak_bytes, report, seconds
 from torch import nn
 from transformers.loss.loss_utils import ForCausalLMLoss
 
@@ -30,9 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--labelled", type=float, default=0.5, help="share of positions with labels"
     )
     parser.add_argument("--learnt", action="store_true", help="the head learns too")
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    add_place(parser, repeats=1)
     parser.add_argument("--path", choices=["ours", "transformers"], help=argparse.SUPPRESS)
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import time
@@ -12,6 +13,13 @@ from typing import Any
 import torch
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def add_place(parser: argparse.ArgumentParser, repeats: int) -> None:
+    """Add where a benchmark runs, in which type, and how often."""
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
 
 
 def seconds(action: Callable[[], Any], repeats: int, device: str) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from measure import report, seconds
+from measure import add_place, report, seconds
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from polysense.data.chat import IGNORED, Encoded
@@ -53,9 +53,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--places", type=int, default=6, help="positions a picture takes")
     parser.add_argument("--row-tokens", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    add_place(parser, repeats=2)
     options = parser.parse_args()
     torch.manual_seed(0)
     dtype = getattr(torch, options.dtype)
@@ -74,8 +72,8 @@ def main() -> None:
     items = captioned(options.samples, options.places, llm.config.vocab_size)
     none = [{}] * len(items)
     batches = {
-        "padded": collate(items, none, 0, "features"),
-        "packed": collate_packed(items, none, 0, "features", options.row_tokens),
+        "padded": collate(items, none, 0),
+        "packed": collate_packed(items, none, 0, (), options.row_tokens),
     }
     rates, losses = {}, {}
     for name, batch in batches.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from measure import report, seconds
+from measure import add_place, report, seconds
 from torch.nn import functional
 
 from polysense.config import ConnectorConfig
@@ -55,9 +55,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=30)
     parser.add_argument("--features", type=int, default=257)
     parser.add_argument("--signals", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    add_place(parser, repeats=2)
     options = parser.parse_args()
     torch.manual_seed(0)
     config = ConnectorConfig(

@@ -4,10 +4,16 @@ import json
 
 import pytest
 
-from polysense.data.datasets import is_held_out, read_manifest, split_records
+from polysense.data.datasets import Record, is_held_out, read_manifest, split_records
 from polysense.data.tasks import samples_for
 from polysense.errors import PolysenseError
+from polysense.modalities import MODALITIES
 from polysense.types import Media
+
+SENSES = {name: sense() for name, sense in MODALITIES.items()}
+OWN = {sense.instruction for sense in SENSES.values()} | {
+    "Provide a one-sentence caption for the provided audio and video."
+}
 
 
 def write(folder, lines):
@@ -56,14 +62,35 @@ def test_without_drops_records_of_bad_signals(tmp_path):
 
 def test_tasks_make_conversations_and_name_the_known(tmp_path):
     records = write(tmp_path, lines(3))
-    plain = samples_for("caption", records)
+    plain = samples_for("caption", records, SENSES)
     assert [s.messages[1].parts[0].text for s in plain] == ["Thing 0.", "Thing 1.", "Thing 2."]
-    asked = samples_for("instruction", records)
+    asked = samples_for("instruction", records, SENSES)
     assert any(s.messages[1].parts[0].text == "A, b." for s in asked)
     assert all(len(s.media) == 1 for s in asked)
-    assert asked == samples_for("instruction", records)
+    assert asked == samples_for("instruction", records, SENSES)
     with pytest.raises(PolysenseError, match="did you mean 'caption'"):
-        samples_for("captions", records)
+        samples_for("captions", records, SENSES)
+
+
+def test_each_sense_is_asked_about_in_its_own_words():
+    names = [("fmri",), ("imu",), ("depth",), ("image", "image"), ("audio", "video")]
+    records = [
+        Record(f"{held} {i}", tuple(Media(name, "a") for name in held), "Words.")
+        for held in names
+        for i in range(20)
+    ]
+    asked: dict[str, set[str]] = {}
+    for sample in samples_for("instruction", records, SENSES):
+        said = sample.messages[0].parts[-1].text
+        asked.setdefault(sample.senses, set()).add(said)
+    assert {sense: words & OWN for sense, words in asked.items()} == {
+        "fmri": {"Describe the scene based on fMRI data."},
+        "imu": {"Describe the motion."},
+        "depth": {"Provide a one-sentence caption for the provided depth map."},
+        "image": {"Provide a one-sentence caption for the provided image."},
+        "audio+video": {"Provide a one-sentence caption for the provided audio and video."},
+    }
+    assert all(len(words) == 5 for words in asked.values())  # and the four that all share
 
 
 def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):

@@ -5,7 +5,8 @@ from modalities.films import write_video
 
 from polysense.errors import PolysenseError
 from polysense.modalities.clips import FrameReader, clip_moments, length_of
-from polysense.modalities.container import first_stream, one_line_errors, open_container
+from polysense.modalities.container import first_stream, open_container
+from polysense.modalities.sources import one_line_errors
 
 LEVELS = list(range(20, 220, 5))  # 40 frames, 4 s at 10 a second
 

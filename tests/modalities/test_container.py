@@ -11,9 +11,9 @@ from polysense.modalities.container import (
     check_duration,
     duration,
     first_stream,
-    one_line_errors,
     open_container,
 )
+from polysense.modalities.sources import one_line_errors
 
 
 def opened(path, **options):
@@ -87,14 +87,6 @@ def test_frames_over_the_limit_are_not_decoded(tmp_path):
                 continue
             with pytest.raises(PolysenseError, match=words), one_line_errors("a.mp4"):
                 list(container.decode(video=0))
-
-
-def test_errors_are_one_line_with_a_reason(tmp_path):
-    for error, words in ((FileNotFoundError(2, "No such file"), "cannot be read: No such file"),
-                         (ValueError("a\nb"), "cut short: a b"), (RuntimeError(), "RuntimeError"),
-                         (PolysenseError("as it was"), "^as it was$")):  # fmt: skip
-        with pytest.raises(PolysenseError, match=words), one_line_errors("a.mp4"):
-            raise error
 
 
 def test_duration_has_a_limit():

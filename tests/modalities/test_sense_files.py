@@ -1,36 +1,12 @@
 """A sense from a file is loaded once, checked, and never run on a stranger's word."""
 
 import pytest
+from heat import SENSE
 
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES, build_modalities, modality_class
 from polysense.modalities.sense_files import code_of, sense_sources, source_of
 
-SENSE = """
-from __future__ import annotations
-from dataclasses import dataclass
-import torch
-from torch import nn
-from polysense.modalities import Modality
-from polysense.modalities.image import ImageModality
-
-RUNS = globals().get("RUNS", 0) + 1
-
-@dataclass(frozen=True)
-class Heat(Modality):
-    name = "heat"
-    size: int = 4
-    scale: float = 1.0
-
-    def read(self, source):
-        return torch.full((self.size,), float(source))
-
-    def tokenizer(self, width):
-        return nn.Linear(self.size, width)
-
-    def example(self):
-        return torch.zeros(self.size)
-"""
 SECOND = SENSE.partition("@dataclass")[2].replace("Heat", "Cold").replace('"heat"', '"cold"')
 
 

@@ -4,10 +4,18 @@ import os
 import zipfile
 from pathlib import Path
 
+import av
 import pytest
+from nibabel.filebasedimages import ImageFileError
+from PIL import Image
 
 from polysense.errors import PolysenseError
-from polysense.modalities.sources import one_line_errors, open_source, source_name
+from polysense.modalities.sources import (
+    one_line_errors,
+    open_source,
+    regular_file,
+    source_name,
+)
 
 
 def read(source, max_bytes=100):
@@ -52,3 +60,33 @@ def test_what_parsers_raise_becomes_one_line():
     words = "cannot be read: No such file"
     with pytest.raises(PolysenseError, match=words), one_line_errors("'f'"):
         Path("/nowhere/at/all").read_bytes()
+
+
+def test_errors_are_one_line_with_a_reason():
+    for error, words in ((FileNotFoundError(2, "No such file"), "cannot be read: No such file"),
+                         (ValueError("a\nb"), "cut short: a b"), (RuntimeError(), "RuntimeError"),
+                         (Image.DecompressionBombError("too large"), "cut short: too large$"),
+                         (av.error.PatchWelcomeError(7, "Not yet"), "cut short: Not yet$"),
+                         (ImageFileError("no header"), "cut short: no header$"),
+                         (PolysenseError("as it was"), "^as it was$")):  # fmt: skip
+        with pytest.raises(PolysenseError, match=words), one_line_errors("a.mp4"):
+            raise error
+
+
+def test_a_reader_may_give_a_verdict_of_its_own():
+    words = "^a is no table: column 3$"
+    with pytest.raises(PolysenseError, match=words), one_line_errors("a", "no table"):
+        raise ValueError("column 3")
+
+
+def test_a_regular_file_is_measured(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert regular_file(str(tmp_path / "a"), "f", "imu.max_bytes", 3) == tmp_path / "a"
+    for name, words in (
+        ("a", r"has 3 bytes; the limit is imu\.max_bytes=2$"),
+        ("b", "cannot be read: No such file"),
+        ("a/b", "cannot be read: Not a directory"),
+        (".", "is a directory: name a file"),
+    ):
+        with pytest.raises(PolysenseError, match=words):
+            regular_file(tmp_path / name, "f", "imu.max_bytes", 2)

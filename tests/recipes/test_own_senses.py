@@ -1,32 +1,12 @@
 """--sense exchanges the senses of any recipe, and lets tokenizers learn with the connector."""
 
 import pytest
+from heat import SENSE
 from tiny import tiny_config
 
 from polysense.errors import PolysenseError
 from polysense.overrides import apply, from_json, to_json
 from polysense.recipes.own_senses import with_senses
-
-SENSE = """
-from dataclasses import dataclass
-import torch
-from torch import nn
-from polysense.modalities import Modality
-
-@dataclass(frozen=True)
-class Heat(Modality):
-    name = "heat"
-    size: int = 4
-
-    def read(self, source):
-        return torch.full((self.size,), float(source))
-
-    def tokenizer(self, width):
-        return nn.Linear(self.size, width)
-
-    def example(self):
-        return torch.zeros(self.size)
-"""
 
 
 @pytest.fixture

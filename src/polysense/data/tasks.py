@@ -2,24 +2,29 @@
 
 "caption" is the alignment task: signal in, caption out, no words around it, and documents as they
 are (VILA, arXiv 2312.07533: interleaved data belongs there). "instruction" makes questions from
-captions and categories, and takes conversations as they are. Which phrasing a record gets is a
+captions and categories, among them what the sense itself says to be captioned
+(`Modality.instruction`), and takes conversations as they are. Which phrasing a record gets is a
 function of its key, so that data are the same in every run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from polysense.data.datasets import Record
 from polysense.errors import unknown_name
+from polysense.modalities import Modality
+from polysense.modalities.base import caption_prompt
 from polysense.types import Message, Sample, Text
 
-# The first is the question that evaluation asks; the third is OneLLM's caption prompt.
+Senses = Mapping[str, Modality]
+
+# The first is the question that evaluation asks; the third is the sense's own.
 CAPTION_QUESTIONS = (
     "What is this?",
     "Describe the {modality}.",
-    "Provide a one-sentence caption for the provided {modality}.",
+    "{instruction}",
     "What do you see?",
     "What does the {modality} show?",
 )
@@ -34,11 +39,13 @@ def chosen_by(key: str, count: int) -> int:
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % count
 
 
-def question_for(record: Record, questions: Sequence[str]) -> str:
-    """Choose a phrasing by the record's key and fill in the name of its sense."""
+def question_for(record: Record, questions: Sequence[str], senses: Senses) -> str:
+    """Choose a phrasing by the record's key and fill in the name of its sense, or its own words."""
     chosen = questions[chosen_by(f"question {record.key}", len(questions))]
-    names = " and ".join(dict.fromkeys(media.modality for media in record.media))
-    return chosen.format(modality=names)
+    names = list(dict.fromkeys(media.modality for media in record.media))
+    together = " and ".join(names)
+    own = senses[names[0]].instruction if len(names) == 1 else caption_prompt(together)
+    return chosen.format(modality=together, instruction=own)
 
 
 def conversation(record: Record, question: str, answer: str) -> tuple[Message, ...]:
@@ -52,7 +59,7 @@ def about(record: Record) -> dict[str, str]:
     return {"caption": record.caption, "category": record.category}
 
 
-def caption_samples(records: Sequence[Record]) -> list[Sample]:
+def caption_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     """One sample a captioned record: its signals, then its caption; and every document."""
     return [
         Sample(
@@ -65,7 +72,7 @@ def caption_samples(records: Sequence[Record]) -> list[Sample]:
     ]
 
 
-def instruction_samples(records: Sequence[Record]) -> list[Sample]:
+def instruction_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     """Conversations as they are; of a captioned record, two questions: what it is, and another
     about its caption or its category.
 
@@ -77,9 +84,9 @@ def instruction_samples(records: Sequence[Record]) -> list[Sample]:
             if not record.is_document:
                 samples.append(Sample(record.key, record.messages, about(record)))
             continue
-        other, answer = question_for(record, CAPTION_QUESTIONS[1:]), record.caption
+        other, answer = question_for(record, CAPTION_QUESTIONS[1:], senses), record.caption
         if record.category and chosen_by(f"kind {record.key}", 2):
-            other = question_for(record, CATEGORY_QUESTIONS)
+            other = question_for(record, CATEGORY_QUESTIONS, senses)
             answer = record.category.replace("/", ", ").replace("_", " ").capitalize() + "."
         for question, said in ((CAPTION_QUESTIONS[0], record.caption), (other, answer)):
             turns = conversation(record, question, said)
@@ -87,14 +94,14 @@ def instruction_samples(records: Sequence[Record]) -> list[Sample]:
     return samples
 
 
-TASKS: dict[str, Callable[[Sequence[Record]], list[Sample]]] = {
+TASKS: dict[str, Callable[[Sequence[Record], Senses], list[Sample]]] = {
     "caption": caption_samples,
     "instruction": instruction_samples,
 }
 
 
-def samples_for(task: str, records: Sequence[Record]) -> list[Sample]:
-    """Return the samples of the task called `task`."""
+def samples_for(task: str, records: Sequence[Record], senses: Senses) -> list[Sample]:
+    """Return the samples of the task called `task`; `senses` are those of the records."""
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
-    return TASKS[task](records)
+    return TASKS[task](records, senses)

@@ -19,8 +19,7 @@ from torch import nn
 from polysense.errors import PolysenseError
 from polysense.modalities import mel, sound
 from polysense.modalities.base import Modality
-from polysense.modalities.container import one_line_errors
-from polysense.modalities.sources import open_source, source_name
+from polysense.modalities.sources import one_line_errors, open_source, source_name
 
 
 @dataclass(frozen=True)

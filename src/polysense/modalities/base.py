@@ -17,6 +17,11 @@ from torch import nn
 from polysense.modalities.plain_picture import draw_pictures, draw_signal
 
 
+def caption_prompt(what: str) -> str:
+    """Return OneLLM's words to have something captioned (arXiv 2312.03700, appendix)."""
+    return f"Provide a one-sentence caption for the provided {what}."
+
+
 @dataclass(frozen=True)
 class Modality(ABC):
     """A sense. Subclasses are frozen dataclasses whose fields are its options (sizes, limits).
@@ -38,7 +43,7 @@ class Modality(ABC):
     @property
     def instruction(self) -> str:
         """The paper's caption prompt, with the sense's name in it."""
-        return f"Provide a one-sentence caption for the provided {self.name.replace('_', ' ')}."
+        return caption_prompt(self.name.replace("_", " "))
 
     @abstractmethod
     def read(self, source: Any) -> torch.Tensor:

@@ -26,22 +26,6 @@ MOST_PIXELS = 36_000_000  # of one frame: a little more than 8K video
 
 
 @contextmanager
-def one_line_errors(name: str) -> Iterator[None]:
-    """Turn what opening and decoding may raise into one line that names the source."""
-    try:
-        yield
-    except PolysenseError:
-        raise
-    except (FileNotFoundError, PermissionError) as error:
-        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
-    except (FFmpegError, OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PolysenseError(f"{name} is damaged or cut short: {' '.join(reason.split())}") from (
-            error
-        )
-
-
-@contextmanager
 def open_container(
     file: BinaryIO, name: str, max_pixels: int = MOST_PIXELS
 ) -> Iterator[InputContainer]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from polysense.errors import PolysenseError
+from polysense.modalities.base import caption_prompt
 from polysense.modalities.maps import MapModality
 
 COLOURS = "viridis"
@@ -47,7 +48,7 @@ class DepthModality(MapModality):
     @property
     def instruction(self) -> str:
         """The paper's caption prompt."""
-        return "Provide a one-sentence caption for the provided depth map."
+        return caption_prompt("depth map")
 
     def measured(self, values: np.ndarray, name: str) -> np.ndarray:
         """Stored values [h, w] -> distance / max_depth [h, w, 3] in 0..1."""

@@ -17,14 +17,14 @@ import nibabel
 import numpy as np
 import pandas as pd
 import torch
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from PIL import Image
 from torch import nn
 
 from polysense.errors import PolysenseError
 from polysense.modalities import number_files
 from polysense.modalities.base import Modality
+from polysense.modalities.number_files import MISNAMED
+from polysense.modalities.sources import one_line_errors, source_name
 
 MISSING = 0.1  # share of voxels that may be missing and become 0
 VOLUMES = (".nii", ".nii.gz")
@@ -76,14 +76,13 @@ class FmriModality(Modality):
         Missing voxels (NaN) become 0, after normalising, below a share of 10 %. Raises
         PolysenseError in one line; another number of voxels than `voxels` names both.
         """
-        in_file = isinstance(source, str | Path)
-        name = f"fMRI file {str(source)!r}" if in_file else "the fMRI data in memory"
+        name = source_name("fMRI data", source)
         if isinstance(source, str | Path):
             if str(source).lower().endswith(VOLUMES):
                 source = self._masked(source, name)
             else:
                 source = number_files.read_numbers(source, name, self.limits)
-        with number_files.one_line_errors(name):
+        with one_line_errors(name, MISNAMED):
             if isinstance(source, pd.DataFrame):
                 source = regions(source, name)
             array = source.numpy() if isinstance(source, torch.Tensor) else np.asarray(source)
@@ -136,7 +135,7 @@ class FmriModality(Modality):
             raise PolysenseError(
                 f"{name} has {count} volumes, so fmri.volume={self.volume} is none"
             )
-        with number_files.one_line_errors(name):
+        with one_line_errors(name, MISNAMED):
             if len(image.shape) == 4 and self.volume is not None:
                 return np.asarray(image.dataobj[..., self.volume], dtype=np.float32)[inside]
             data = np.asarray(image.dataobj, dtype=np.float32)
@@ -175,12 +174,8 @@ class BrainTokenizer(nn.Module):
 
 def open_volume(source: str | Path, name: str, limits: number_files.Limits) -> Any:
     """Open a NIfTI file of 3 or 4 dimensions: only its header is read, and checked."""
-    path = number_files.regular_file(source, name, limits)
-    try:
-        image: Any = nibabel.load(path)
-    except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise PolysenseError(f"{name} is damaged or no NIfTI file: {reason}") from error
+    with one_line_errors(name, "damaged or no NIfTI file"):
+        image: Any = nibabel.load(limits.check_file(source, name))
     if len(image.shape) not in (3, 4):
         raise PolysenseError(f"{name} must have 3 or 4 dimensions, not {list(image.shape)}")
     limits.check_values(math.prod(image.shape), name)
@@ -190,8 +185,9 @@ def open_volume(source: str | Path, name: str, limits: number_files.Limits) -> A
 def read_mask(mask: str, path: Path, limits: number_files.Limits) -> tuple[np.ndarray, np.ndarray]:
     """Return a mask [X, Y, Z] and its affine [4, 4]; read once while the file stays as it is."""
     name = f"fmri.mask {mask!r}"
-    state = number_files.regular_file(path, name, limits).stat()
-    return _read_mask(path, state.st_mtime_ns, name, limits)
+    with one_line_errors(name):
+        changed = limits.check_file(path, name).stat().st_mtime_ns
+    return _read_mask(path, changed, name, limits)
 
 
 @lru_cache(maxsize=4)
@@ -199,7 +195,7 @@ def _read_mask(
     path: Path, _changed: int, name: str, limits: number_files.Limits
 ) -> tuple[np.ndarray, np.ndarray]:
     image = open_volume(path, name, limits)
-    with number_files.one_line_errors(name):
+    with one_line_errors(name, MISNAMED):
         inside = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)) != 0
     if inside.ndim != 3 or not inside.any():
         raise PolysenseError(f"{name} must be one volume with some voxel that is not 0")

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +23,22 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.modalities import svg
 from polysense.modalities.base import Modality
-from polysense.modalities.sources import open_source, source_name
+from polysense.modalities.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    check_colours,
+    check_fit,
+    from_shares,
+    normalise,
+    pixels_of,
+)
+from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 FORMATS = "PNG JPEG MPO WEBP AVIF GIF BMP DIB TIFF JPEG2000 ICO PPM TGA QOI PCX".split()
+UNKNOWN = (
+    "not a picture that can be read (its content is no known format, whatever its name says): use "
+    "PNG, JPEG, WebP, GIF, BMP or TIFF"
+)
 
 
 @dataclass(frozen=True)
@@ -46,8 +57,8 @@ class ImageModality(Modality):
     endings = tuple("jpg jpeg png webp avif gif bmp tif tiff jp2 ppm qoi svg".split())
 
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     fit: Literal["pad", "crop", "stretch"] = "pad"
     trim: bool = False
     margin: float = 0.0
@@ -56,12 +67,8 @@ class ImageModality(Modality):
     max_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std", "background"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if len(getattr(self, name)) != 3:
-                raise PolysenseError(f"image.{name} needs three values, red green blue")
-        if self.fit not in ("pad", "crop", "stretch"):
-            raise PolysenseError(f"image.fit must be pad, crop or stretch, not {self.fit!r}")
+        check_colours(self, "mean", "std", "background")
+        check_fit(self.name, self.fit)
         if self.size < 1 or not 0 <= self.margin < 0.5:
             raise PolysenseError("image.size must be positive and image.margin lie in [0, 0.5)")
 
@@ -99,17 +106,15 @@ class ImageModality(Modality):
             [[[flip * cosine, -sine, draw(-0.16, 0.16)], [flip * sine, cosine, draw(-0.16, 0.16)]]]
         )
         # Sampled around the background, so that what comes in from outside has its colour.
-        outside = (torch.tensor(self.background) / 255 - torch.tensor(self.mean)) / torch.tensor(
-            self.std
-        )
-        outside = outside.view(3, 1, 1)
+        background = torch.tensor(self.background).view(3, 1, 1) / 255
+        outside = from_shares(background, self.mean, self.std)
         grid = functional.affine_grid(theta, [1, *signal.shape], align_corners=False)
         moved = functional.grid_sample((signal - outside)[None], grid, align_corners=False)[0]
         return (moved * draw(0.8, 1.1)) + outside + draw(-0.1, 0.1)
 
     def picture(self, signal: torch.Tensor) -> Image.Image:
         """Show a signal to people: the square that the encoder sees."""
-        return Image.fromarray(pixels(signal, self.mean, self.std))
+        return Image.fromarray(pixels_of(signal, self.mean, self.std))
 
     def _open(self, source: Any, name: str) -> Image.Image:
         """Open a source; of a file, only the header is read here."""
@@ -127,12 +132,10 @@ class ImageModality(Modality):
                 "a picture must be a path, bytes, PIL picture or array, not "
                 f"{type(source).__name__}"
             )
-        with open_source(source, name, "image.max_bytes", self.max_bytes) as file:
-            data = file.read()
+        data = file_bytes(source, name, "image.max_bytes", self.max_bytes)
         if svg.is_drawing(data):
             data = svg.draw(data, 2 * self.size, name)  # twice the size: its lines stay smooth
-        Image.init()
-        return Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
+        return open_picture(data, FORMATS, name, UNKNOWN)
 
     def _check_pixels(self, picture: Image.Image, name: str) -> None:
         width, height = picture.size
@@ -182,36 +185,15 @@ class ImageModality(Modality):
         return resized.crop((left, top, left + size, top + size))
 
 
-def normalise(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
-    """Turn 8-bit pixels [..., height, width, 3] into a float32 signal [..., 3, height, width]."""
-    shares = torch.from_numpy(pixels.astype(np.float32) / 255.0)
-    return ((shares - torch.tensor(mean)) / torch.tensor(std)).movedim(-1, -3).contiguous()
+def open_picture(data: bytes, formats: Sequence[str], name: str, unknown: str) -> Image.Image:
+    """Open a picture in one of Pillow's `formats`; only the header is read here.
 
-
-def pixels(signal: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """Turn a signal [..., 3, height, width] back into 8-bit pixels [..., height, width, 3]."""
-    shares = signal.detach().float().cpu().movedim(-3, -1) * torch.tensor(std) + torch.tensor(mean)
-    return (shares.clamp(0, 1) * 255).round().byte().numpy()
-
-
-@contextmanager
-def one_line_errors(name: str) -> Iterator[None]:
-    """Turn what reading a picture may raise into one line that names it; silence warnings."""
+    Content of any other format `is <unknown>`; too many pixels are refused by the header.
+    """
+    Image.init()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's larger limit on pixels, damaged metadata
-            yield
-    except PolysenseError:
-        raise
+        return Image.open(io.BytesIO(data), formats=[f for f in formats if f in Image.OPEN])
     except UnidentifiedImageError as error:
-        raise PolysenseError(
-            f"{name} is not a picture that can be read (its content is no known format, whatever "
-            "its name says): use PNG, JPEG, WebP, GIF, BMP or TIFF"
-        ) from error
+        raise PolysenseError(f"{name} is {unknown}") from error
     except Image.DecompressionBombError as error:
         raise PolysenseError(f"{name} has too many pixels: {error}") from error
-    except (FileNotFoundError, PermissionError) as error:
-        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
-    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PolysenseError(f"{name} is damaged or cut short: {reason}") from error

@@ -23,6 +23,7 @@ from polysense.errors import PolysenseError
 from polysense.modalities import motion_columns, number_files
 from polysense.modalities.base import Modality
 from polysense.modalities.resampling import Recording, resample
+from polysense.modalities.sources import one_line_errors, source_name
 
 GRAVITY = 9.81  # m/s^2
 
@@ -102,13 +103,12 @@ class ImuModality(Modality):
             if set(source) != {"imu", "rate"}:
                 raise PolysenseError('an IMU mapping has the keys "imu" and "rate" (in Hz)')
             source, rate = source["imu"], source["rate"]
-        in_file = isinstance(source, str | Path)
-        name = f"IMU file {str(source)!r}" if in_file else "the IMU recording in memory"
+        name = source_name("IMU recording", source)
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise PolysenseError(f"{name}: its rate must be a positive number of Hz, not {rate!r}")
         if isinstance(source, str | Path):
             source = number_files.read_numbers(source, name, self.limits)
-        with number_files.one_line_errors(name):
+        with one_line_errors(name, number_files.MISNAMED):
             if isinstance(source, pd.DataFrame):
                 self.limits.check_values(source.size, name)
                 recording = self._from_table(source, rate, name)

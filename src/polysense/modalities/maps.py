@@ -8,7 +8,6 @@ map. The paper (arXiv 2312.03700) treats a map as one image; the released checkp
 
 from __future__ import annotations
 
-import io
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +22,17 @@ from torch import nn
 from polysense.errors import PolysenseError
 from polysense.modalities.arrays import is_array_file, load_arrays
 from polysense.modalities.base import Modality
-from polysense.modalities.image import ImageModality
-from polysense.modalities.sources import check_bytes, file_bytes, one_line_errors
+from polysense.modalities.image import ImageModality, open_picture
+from polysense.modalities.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    check_colours,
+    check_fit,
+    from_shares,
+    pixels_of,
+    to_shares,
+)
+from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 OPENEXR = b"\x76\x2f\x31\x01"
 
@@ -45,20 +53,16 @@ class MapModality(Modality):
     empty: ClassVar[float]  # the value, of 0..1, where nothing is known
 
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     fit: Literal["pad", "crop", "stretch"] = "pad"
     pair: bool = False
     max_pixels: int = 89_000_000
     max_bytes: int = 512 * 2**20
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if len(getattr(self, name)) != 3:
-                raise PolysenseError(f"{self.name}.{name} needs three values, red green blue")
-        if self.fit not in ("pad", "crop", "stretch"):
-            raise PolysenseError(f"{self.name}.fit must be pad, crop or stretch, not {self.fit!r}")
+        check_colours(self, "mean", "std")
+        check_fit(self.name, self.fit)
         if self.size < 1:
             raise PolysenseError(f"{self.name}.size must be positive, not {self.size}")
 
@@ -97,36 +101,31 @@ class MapModality(Modality):
             return signal
         signal = signal.flip(-1)
         frames = list(signal.unbind()) if self.pair else [signal]
-        frames[-1] = self._normalised(self.mirrored(self._values(frames[-1])))
+        shares = self.mirrored(to_shares(frames[-1], self.mean, self.std))
+        frames[-1] = from_shares(shares, self.mean, self.std)
         return torch.stack(frames) if self.pair else frames[0]
 
     def picture(self, signal: torch.Tensor) -> Image.Image:
         """Show a signal to people: the map, or of a pair the picture with the map to its right."""
-        frames = signal.detach().float().cpu()
-        *pictures, values = [
-            self._values(frame).permute(1, 2, 0).numpy()
-            for frame in (frames if self.pair else frames[None])
-        ]
-        shown = [np.rint(255 * frame.clip(0, 1)).astype(np.uint8) for frame in pictures]
-        return Image.fromarray(np.concatenate([*shown, self.painted(values.clip(0, 1))], axis=1))
+        *pictures, values = signal if self.pair else signal[None]
+        shares = to_shares(values, self.mean, self.std).permute(1, 2, 0).clamp(0, 1).numpy()
+        shown = [pixels_of(picture, self.mean, self.std) for picture in pictures]
+        return Image.fromarray(np.concatenate([*shown, self.painted(shares)], axis=1))
 
     def _read_map(self, source: Any) -> torch.Tensor:
-        is_path = isinstance(source, str | Path)
-        name = f"{self.name} map {str(source)!r}" if is_path else f"the {self.name} map in memory"
+        name = source_name(f"{self.name} map", source)
         with one_line_errors(name):
             stored = self._stored(source, name)
             rows, columns, place = nearest_window(stored.shape[:2], self.size, self.fit)
             square = np.full((self.size, self.size, 3), self.empty, dtype=np.float32)
             square[place] = self.measured(stored[rows[:, None], columns], name)
-        return self._normalised(torch.from_numpy(square).permute(2, 0, 1))
+        return from_shares(torch.from_numpy(square).permute(2, 0, 1), self.mean, self.std)
 
     def _stored(self, source: Any, name: str) -> np.ndarray:
         """Return the values as stored, [H, W] or [H, W, bands], of the type they are stored in."""
-        if isinstance(source, str | Path):
-            source = file_bytes(source, name, f"{self.name}.max_bytes", self.max_bytes)
-        if isinstance(source, bytes | bytearray):
-            check_bytes(len(source), name, f"{self.name}.max_bytes", self.max_bytes)
-            source = self._opened(bytes(source), name)
+        if isinstance(source, str | Path | bytes | bytearray):
+            data = file_bytes(source, name, f"{self.name}.max_bytes", self.max_bytes)
+            source = self._opened(data, name)
         if isinstance(source, torch.Tensor):
             source = source.detach().cpu().numpy()
         if not isinstance(source, Image.Image | np.ndarray):
@@ -153,16 +152,8 @@ class MapModality(Modality):
             return next(iter(load_arrays(data, self.arrays, name, most, option).values()))
         if data.startswith(OPENEXR):
             raise PolysenseError(f"{name} is OpenEXR, which is not read: save it as .npy or TIFF")
-        Image.init()
-        try:
-            return Image.open(
-                io.BytesIO(data), formats=[f for f in self.formats if f in Image.OPEN]
-            )
-        except Image.DecompressionBombError as error:
-            raise PolysenseError(f"{name} has too many pixels: {error}") from error
-        except Image.UnidentifiedImageError as error:
-            known = ", ".join([*self.formats, "NPY", "NPZ"])
-            raise PolysenseError(f"{name} is no map that can be read; formats: {known}") from error
+        known = ", ".join([*self.formats, "NPY", "NPZ"])
+        return open_picture(data, self.formats, name, f"no map that can be read; formats: {known}")
 
     def _parts(self, source: Any) -> tuple[Any, Any]:
         """Take a pair apart."""
@@ -174,16 +165,6 @@ class MapModality(Modality):
             f"with {self.name}.pair=true a source is (picture, {self.name} map) or "
             f'{{"image": ..., "{self.name}": ...}}, not {type(source).__name__}'
         )
-
-    def _normalised(self, values: torch.Tensor) -> torch.Tensor:
-        """Values [3, S, S] in 0..1 -> the signal the encoder wants."""
-        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
-        return ((values - mean) / std).contiguous()
-
-    def _values(self, signal: torch.Tensor) -> torch.Tensor:
-        """The inverse of `_normalised`, to rounding."""
-        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
-        return signal * std + mean
 
 
 def nearest_window(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from polysense.errors import PolysenseError
+from polysense.modalities.base import caption_prompt
 from polysense.modalities.maps import MapModality
 
 BLURRED = 0.2  # a shorter vector is no direction: background, or opposite ones averaged
@@ -45,7 +46,7 @@ class NormalModality(MapModality):
     @property
     def instruction(self) -> str:
         """The paper's caption prompt."""
-        return "Provide a one-sentence caption for the provided normal map."
+        return caption_prompt("normal map")
 
     def measured(self, values: np.ndarray, name: str) -> np.ndarray:
         """Stored values [h, w, 3 or 4] -> (n + 1) / 2 [h, w, 3], n of length 1 or 0."""

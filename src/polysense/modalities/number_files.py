@@ -6,10 +6,7 @@ comes from its size and header, before anything is decoded; nothing in it is eve
 
 from __future__ import annotations
 
-import stat
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +15,10 @@ import pandas as pd
 from pyarrow import parquet
 
 from polysense.errors import PolysenseError
+from polysense.modalities.sources import one_line_errors, regular_file
 
 SEPARATORS = {".csv": ",;\t", ".tsv": "\t"}
+MISNAMED = "damaged or not what its name says"  # what a file is whose parser fails
 SUFFIXES = (".npy", ".npz", ".parquet", *SEPARATORS)
 
 
@@ -39,25 +38,9 @@ class Limits:
                 f"{self.sense}.max_values={self.max_values:,}"
             )
 
-
-def regular_file(source: str | Path, name: str, limits: Limits) -> Path:
-    """Return the path of a regular, non-empty file within the limit on bytes."""
-    path = Path(source).expanduser()
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(state.st_mode):
-        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
-        raise PolysenseError(f"{name} is a {kind}: name a file")
-    if state.st_size == 0:
-        raise PolysenseError(f"{name} is empty (0 bytes)")
-    if state.st_size > limits.max_bytes:
-        raise PolysenseError(
-            f"{name} has {state.st_size:,} bytes; the limit is "
-            f"{limits.sense}.max_bytes={limits.max_bytes:,}"
-        )
-    return path
+    def check_file(self, source: str | Path, name: str) -> Path:
+        """Return the path of a regular, non-empty file within max_bytes."""
+        return regular_file(source, name, f"{self.sense}.max_bytes", self.max_bytes)
 
 
 def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | pd.DataFrame:
@@ -66,11 +49,11 @@ def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | 
     Of an npz with several arrays, the one called like the sense. A table without a line of names
     has the columns 0, 1, 2 ... Raises PolysenseError, in one line that begins with `name`.
     """
-    path = regular_file(source, name, limits)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise PolysenseError(f"{name} is no file of numbers: use {', '.join(SUFFIXES)}")
-    with one_line_errors(name):
+    with one_line_errors(name, MISNAMED):
+        path = limits.check_file(source, name)
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise PolysenseError(f"{name} is no file of numbers: use {', '.join(SUFFIXES)}")
         if suffix == ".npy":
             # The map shows the shape without reading; it cannot be larger than the file.
             return numeric(np.load(path, mmap_mode="r", allow_pickle=False), name, limits)
@@ -136,15 +119,3 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def one_line_errors(name: str) -> Iterator[None]:
-    """Turn what reading a file of numbers may raise into one line that names it."""
-    try:
-        yield
-    except PolysenseError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PolysenseError(f"{name} is damaged or not what its name says: {reason}") from error

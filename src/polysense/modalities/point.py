@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from polysense.errors import PolysenseError
 from polysense.modalities.arrays import load_arrays
-from polysense.modalities.base import Modality
+from polysense.modalities.base import Modality, caption_prompt
 from polysense.modalities.cloud import GREY, Cloud, Reading, from_matrix, unit_colours
 from polysense.modalities.cloud_formats import (
     las_rows,
@@ -32,7 +32,7 @@ from polysense.modalities.cloud_formats import (
 from polysense.modalities.mesh import read_mesh
 from polysense.modalities.point_picture import draw_cloud
 from polysense.modalities.sampling import farthest_points, gather_points, nearest
-from polysense.modalities.sources import file_bytes, one_line_errors
+from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 ROWS = {".pcd": pcd_rows, ".las": las_rows}
 TEXTS = (".xyz", ".txt", ".pts", ".csv", ".asc")
@@ -82,7 +82,7 @@ class PointModality(Modality):
     @property
     def instruction(self) -> str:
         """The paper's caption prompt."""
-        return "Provide a one-sentence caption for the provided point cloud."
+        return caption_prompt("point cloud")
 
     def read(self, source: Any) -> torch.Tensor:
         """Decode a path (PLY, PCD, LAS, XYZ, TXT, NPY, NPZ, OBJ, STL, OFF, GLB, glTF) or an array
@@ -92,11 +92,10 @@ class PointModality(Modality):
         Raises PolysenseError where the source is missing, damaged, of another kind, over a limit,
         or without a single finite point.
         """
-        is_path = isinstance(source, str | Path)
-        name = f"point cloud {str(source)!r}" if is_path else "the point cloud in memory"
+        name = source_name("point cloud", source)
         reading = Reading(name, self.points, self.max_points)
         with one_line_errors(name):
-            if is_path:
+            if isinstance(source, str | Path):
                 data = file_bytes(source, name, "point.max_bytes", self.max_bytes)
                 cloud = self._decode(data, Path(source).suffix.lower(), reading)
             elif isinstance(source, torch.Tensor):

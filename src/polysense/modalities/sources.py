@@ -18,13 +18,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from av.error import FFmpegError
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from PIL.Image import DecompressionBombError
+
 from polysense.errors import PolysenseError
 
 # What the libraries' parsers raise over bytes that are not what they expect.
 DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, LookupError, TypeError, NameError,
     AttributeError, ArithmeticError, AssertionError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile, tokenize.TokenError,
+    zipfile.BadZipFile, tokenize.TokenError, DecompressionBombError, FFmpegError, ImageFileError,
+    HeaderDataError,
 )  # fmt: skip
 
 
@@ -43,26 +49,36 @@ def check_bytes(size: int, name: str, limit: str, max_bytes: int) -> None:
         raise PolysenseError(f"{name} has {size:,} bytes; the limit is {limit}={max_bytes:,}")
 
 
+def regular_file(source: str | Path, name: str, limit: str, max_bytes: int) -> Path:
+    """Return the path of a file that is there, regular, not empty and within the limit.
+
+    Raises PolysenseError where it is not, and ValueError of a path that cannot be one.
+    """
+    path = Path(source).expanduser()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(state.st_mode):
+        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
+        raise PolysenseError(f"{name} is a {kind}: name a file")
+    check_bytes(state.st_size, name, limit, max_bytes)
+    return path
+
+
 @contextmanager
 def open_source(
     source: str | Path | bytes | bytearray, name: str, limit: str, max_bytes: int
 ) -> Iterator[BinaryIO]:
     """Open a path or bytes for reading once its size is known to be within the limit.
 
-    Raises PolysenseError for what is empty, too large or no regular file, and OSError or
-    ValueError where there is no such file; `name` is what `source_name` returned.
+    Raises PolysenseError as `regular_file` does; `name` is what `source_name` returned.
     """
     if isinstance(source, bytes | bytearray):
         check_bytes(len(source), name, limit, max_bytes)
         yield io.BytesIO(source)
         return
-    path = Path(source).expanduser()
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        kind = "directory" if stat.S_ISDIR(state.st_mode) else "device or pipe"
-        raise PolysenseError(f"{name} is a {kind}: name a file")
-    check_bytes(state.st_size, name, limit, max_bytes)
-    with path.open("rb") as file:
+    with regular_file(source, name, limit, max_bytes).open("rb") as file:
         yield file
 
 
@@ -75,8 +91,11 @@ def file_bytes(
 
 
 @contextmanager
-def one_line_errors(name: str) -> Iterator[None]:
-    """Turn what reading may raise into one line that names the source; silence warnings."""
+def one_line_errors(name: str, verdict: str = "damaged or cut short") -> Iterator[None]:
+    """Turn what reading may raise into one line that names the source; silence warnings.
+
+    `verdict` is what damaged content is said to be.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parsers, over values that are dropped anyway
@@ -86,5 +105,7 @@ def one_line_errors(name: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError) as error:
         raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PolysenseError(f"{name} is damaged or cut short: {reason}") from error
+        # FFmpeg's own words without the rest of its log.
+        reason = str(getattr(error, "strerror", None) or error)
+        reason = " ".join(reason.split())[:200] or type(error).__name__
+        raise PolysenseError(f"{name} is {verdict}: {reason}") from error

@@ -24,11 +24,10 @@ from polysense.modalities.container import (
     MOST_PIXELS,
     check_duration,
     first_stream,
-    one_line_errors,
     open_container,
 )
-from polysense.modalities.image import normalise
-from polysense.modalities.sources import open_source, source_name
+from polysense.modalities.pixels import CLIP_MEAN, CLIP_STD, check_colours, normalise, pixels_of
+from polysense.modalities.sources import one_line_errors, open_source, source_name
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,14 @@ class VideoModality(Modality):
     crops: int = 3
     moment: float = 0.5
     size: int = 224
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
     max_bytes: int = 2**30
     max_pixels: int = MOST_PIXELS
     max_seconds: float = 3600
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if len(getattr(self, name)) != 3:
-                raise PolysenseError(f"video.{name} needs three values, red green blue")
+        check_colours(self, "mean", "std")
         for name in ("clips", "crops", "size"):
             if getattr(self, name) < 1:
                 raise PolysenseError(f"video.{name} must be positive, not {getattr(self, name)}")
@@ -114,10 +110,8 @@ class VideoModality(Modality):
 
     def picture(self, signal: torch.Tensor) -> Image.Image:
         """Return the middle square of every clip, side by side, for people to look at."""
-        frames = signal[self.crops // 2 :: self.crops]
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        pixels = ((frames * std + mean).clamp(0, 1) * 255).round().byte()
-        return Image.fromarray(pixels.permute(2, 0, 3, 1).flatten(1, 2).numpy())
+        frames = pixels_of(signal[self.crops // 2 :: self.crops], self.mean, self.std)
+        return Image.fromarray(np.concatenate(frames, axis=1))
 
     def _decode(self, source: str | Path | bytes | bytearray, name: str) -> list[Image.Image]:
         """Return one picture a clip, decoding no more than is needed for them."""

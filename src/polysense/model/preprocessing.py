@@ -16,6 +16,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality
+from polysense.modalities.pixels import CLIP_MEAN, CLIP_STD
 from polysense.model import efficientnet
 from polysense.model.llm import load_pretrained
 
@@ -25,7 +26,7 @@ FAMILIES: dict[str, tuple[list[float], list[float], str]] = {
     "siglip": ([0.5] * 3, [0.5] * 3, "stretch"),
     "dino": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], "crop"),
     "vit": ([0.5] * 3, [0.5] * 3, "stretch"),
-    "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], "crop"),
+    "clip": (list(CLIP_MEAN), list(CLIP_STD), "crop"),
 }
 
 

@@ -57,7 +57,7 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     """Check before any work that every stage's names mean something."""
     for stage in config.stages:
         select(model, stage.learn)
-        samples_for(stage.task, [])
+        samples_for(stage.task, [], model.modalities)
         if stage.objective in INLINE and not model.interaction.inline:
             raise PolysenseError(
                 f"stages.{stage.name}.objective={stage.objective}: with interaction.kind="
@@ -165,7 +165,7 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
         named(f"llm.{name}", stage.learn) for name, _ in trainee.model.llm.named_parameters()
     ):
         records = [r for r in records if r.media]  # plain text teaches only the LLM
-    samples = samples_for(stage.task, records)
+    samples = samples_for(stage.task, records, trainee.model.modalities)
     if not samples:
         raise PolysenseError(
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'} for "
