@@ -38,6 +38,7 @@ def test_progressive_alignment_with_and_without_replay():
     assert [len(stage.senses) for stage in aligned] == [1, 4, 8, 0]
     alone = [stage for stage in progressive(replay=False) if stage.score]
     assert [len(stage.senses) for stage in alone] == [1, 3, 4, 0]
-    words, captions = alignment("alignment-1", ("image",), 10)
+    words, captions = alignment("alignment-1", ("image",), 100, 10)
     assert (words.name, words.objective, captions.objective) == ("words-1", "words", "next_token")
-    assert words.learn == ("connector",)  # a picture's tokens are the encoder's own
+    assert (words.steps, captions.steps) == (100, 10)
+    assert not (words.combined or captions.combined)

@@ -158,8 +158,15 @@ def label_count(data: TrainingData, pick: Pick) -> int:
 
 
 def sum_gradients(learnt: dict[str, torch.nn.Parameter], accelerator: Accelerator) -> None:
-    """Sum gradients over processes; a parameter unused here takes part with zeros."""
-    for parameter in learnt.values():
+    """Sum gradients over processes; a parameter unused here takes part with zeros.
+
+    One that no process used keeps none, as in a single process: weight decay leaves it alone.
+    """
+    used = torch.tensor([float(p.grad is not None) for p in learnt.values()])
+    used = torch.as_tensor(accelerator.reduce(used.to(accelerator.device), "sum"))
+    for parameter, users in zip(learnt.values(), used.tolist(), strict=True):
+        if not users:
+            continue
         gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
         parameter.grad = torch.as_tensor(accelerator.reduce(gradient, "sum"))
 
