@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from captioned import save_bert
 from tiny import save_llm
 from transformers import (
     AutoTokenizer,
     Blip2Config,
     Blip2ForConditionalGeneration,
+    Blip2ForImageTextRetrieval,
     Blip2Processor,
     InstructBlipConfig,
     InstructBlipForConditionalGeneration,
@@ -105,6 +107,28 @@ def save_blip2(folder: Path, llm: str = "opt", **former):
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return model, processor
+
+
+def save_retrieval(folder: Path):
+    """BLIP-2 after its first stage: no LLM, a Q-Former that reads, and its two heads."""
+    words = AutoTokenizer.from_pretrained(save_bert(folder.with_name(f"{folder.name}-words")))
+    words.add_special_tokens({"bos_token": "[DEC]"})
+    config = Blip2Config(
+        vision_config=VISION,
+        qformer_config=FORMER
+        | {
+            "vocab_size": len(words),
+            "max_position_embeddings": 512,
+            "use_qformer_text_input": True,
+        },
+        num_query_tokens=QUERIES,
+        image_text_hidden_size=12,
+    )
+    model = shaken(Blip2ForImageTextRetrieval(config))
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    BlipImageProcessorPil(size=PIXELS).save_pretrained(folder)
+    return model
 
 
 def save_instructblip(folder: Path):

@@ -78,6 +78,7 @@ TESTED_BY: dict[str, str] = {
     "recipes/laptop.py": "test_readme.py",
     "training/checkpoint.py": "training/test_resume.py",
     "training/dataset.py": "training/test_resume.py",
+    "training/objectives/__init__.py": "training/objectives/test_language.py",
     "training/journal.py": "test_cli.py",
     "training/probe.py": "test_cli.py",
     "training/run.py": "model/test_polysense_model.py",

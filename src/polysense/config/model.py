@@ -80,6 +80,11 @@ class ConnectorConfig:
     frames       learned time embeddings of the Perceiver; more frames interpolate them
     window       neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
+    space        width in which the Q-Former compares queries and captions: with it, it can learn
+                 BLIP-2's objectives on them (None: it cannot; 256 in the paper)
+    initial      what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
+                 reads the captions, or a Blip2ForImageTextRetrieval, which has learnt them. Its
+                 sizes are the Q-Former's (None: random weights, captions in ids of the LLM)
     """
 
     kind: str = "mlp"
@@ -98,6 +103,8 @@ class ConnectorConfig:
     frames: int = 8
     window: int = 4
     vocabulary: int | None = None
+    space: int | None = None
+    initial: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -17,6 +17,7 @@ from polysense.errors import unknown_name
 from polysense.model.compression import AveragePool, ConvolutionalAbstractor, NeighbourMerge
 from polysense.model.connector import Connector, Pointwise, scaled
 from polysense.model.qformer import QFormer, QFormerBranch
+from polysense.model.qformer_text import PairedBranch
 from polysense.model.resampler import CrossAttentionResampler, PerceiverResampler
 from polysense.model.upm import UniversalProjection
 
@@ -89,11 +90,15 @@ def branch_makers(
         sizes = ("width", "layers", "heads", "queries", "feedforward", "vocabulary", "dropout")
         return QFormer(width, **config.given(*sizes))
 
+    def qformer() -> QFormerBranch:
+        parts = (feature_norm(config, width), bare, former())
+        return PairedBranch(*parts, config.space) if config.space else QFormerBranch(*parts)
+
     given = config.given
     return {
         "linear": lambda: linear(width),
         "mlp": lambda: mlp(width),
-        "qformer": lambda: QFormerBranch(feature_norm(config, width), bare, former()),
+        "qformer": qformer,
         "perceiver": lambda: PerceiverResampler(
             width, linear, **given("queries", "layers", "heads", "feedforward", "frames")
         ),

@@ -1,11 +1,12 @@
-"""The objectives: sums and counts, and what the bag of words looks at."""
+"""The objectives in words: sums and counts, and what the bag of words looks at."""
 
 import pytest
 import torch
 from tiny import tiny_config
 
 from polysense.errors import PolysenseError
-from polysense.training.objectives import next_token, objective_named, rarity, words
+from polysense.training.objectives import objective_named
+from polysense.training.objectives.language import next_token, rarity, words
 from polysense.training.run import build, resolve
 
 
@@ -57,5 +58,7 @@ def test_rarity_is_the_log_of_how_few_rows_hold_a_token():
 
 
 def test_unknown_objective_names_the_known():
-    with pytest.raises(PolysenseError, match="Known: next_token, words"):
-        objective_named("contrast")
+    with pytest.raises(PolysenseError, match="Known: caption, contrast, match, next_token, words"):
+        objective_named("contrast+matching")
+    with pytest.raises(PolysenseError, match="only contrast, match, caption can be added up"):
+        objective_named("contrast+words")

@@ -1,21 +1,16 @@
-"""What a stage minimises: a batch becomes a sum of losses and the number of terms in it.
+"""Objectives in the LLM's words: the next one, and which ones.
 
-Sums and counts, not means, so that accumulated and distributed batches weigh every label the same.
+Both are sums over the batch's labels, with the number of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch.nn import functional
 
-from polysense.errors import unknown_name
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.splice import splice
 from polysense.types import Batch
-
-Objective = Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,16 +56,3 @@ def rarity(rows: torch.Tensor, tokens: torch.Tensor, count: int) -> torch.Tensor
     )
     held = torch.zeros_like(frequency).index_add_(0, inverse[: len(pairs)], torch.ones_like(pairs))
     return torch.log((count + 1) / held[inverse[len(pairs) :]])
-
-
-OBJECTIVES: dict[str, Objective] = {"next_token": next_token, "words": words}
-
-# Objectives whose samples may share a row: `words` draws one place from each row, so they may not.
-PACKED = frozenset({"next_token"})
-
-
-def objective_named(name: str) -> Objective:
-    """Return the objective called `name`; PolysenseError lists the known ones."""
-    if name not in OBJECTIVES:
-        raise unknown_name("objective", name, OBJECTIVES)
-    return OBJECTIVES[name]
