@@ -5,12 +5,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from polysense.errors import PolysenseError
-from polysense.model.gated_attention import (
-    GatedAttention,
-    GatedBlock,
-    last_media_mask,
-    media_counts,
-)
+from polysense.model.gated_attention import GatedAttention, GatedBlock
+from polysense.model.view import View, media_counts
 
 PICTURE, END = 3, 2
 # Text, a picture, text, a picture, text, a picture, text: three pictures in one document.
@@ -49,7 +45,7 @@ def pictures(batch=1, count=3):
 
 
 def logits(llm, attention, ids, media):
-    with torch.no_grad(), attention.seeing(media, media_counts(ids, PICTURE)):
+    with torch.no_grad(), attention.seeing(media, media_counts(ids == PICTURE)):
         return llm(ids).logits
 
 
@@ -74,9 +70,9 @@ def test_before_the_first_step_the_llm_is_what_it_was(family, dtype):
 
 
 def test_a_position_sees_the_last_picture_only():
-    counts = media_counts(DOCUMENT, PICTURE)
+    counts = media_counts(DOCUMENT == PICTURE)
     assert counts.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2, 3, 3]]
-    mask = last_media_mask(counts, media=4, each=2)[0, 0]
+    mask = View.of(torch.zeros(1, 4, 2, 8), counts).latest(0, 10)[0, 0]
     for position, count in enumerate(counts[0].tolist()):
         seen = mask[position].nonzero().flatten().tolist()
         assert seen == ([] if count == 0 else [2 * count - 2, 2 * count - 1])
@@ -87,7 +83,7 @@ def test_changing_a_picture_changes_its_own_text_in_a_block():
     block = GatedBlock(32, 20, 2, 64)
     torch.nn.init.constant_(block.attention_gate, 1.0)
     x, media = torch.randn(1, 10, 32), pictures()
-    mask = last_media_mask(media_counts(DOCUMENT, PICTURE), 3, 5)
+    mask = View.of(media, media_counts(DOCUMENT == PICTURE)).latest(0, 10)
     before = block(x, *block.remember(media.flatten(1, 2)), mask)
     assert before.isfinite().all()
     assert torch.equal(before[:, :2], x[:, :2])  # text before any picture sees none
@@ -122,7 +118,7 @@ def test_cached_and_uncached_decoding_agree_in_a_padded_batch(family, beams):
     options = {"max_new_tokens": 12, "do_sample": False, "num_beams": beams}
 
     def continued(ids, mask, media, cached):
-        with attention.seeing(media, media_counts(ids, PICTURE)):
+        with attention.seeing(media, media_counts(ids == PICTURE)):
             return llm.generate(ids, attention_mask=mask, use_cache=cached, **options)
 
     found = continued(ids, mask, media, True)
@@ -136,7 +132,7 @@ def test_cached_logits_equal_those_of_the_whole():
     llm = build()
     attention, media = gated(llm), pictures()
     whole = logits(llm, attention, DOCUMENT, media)
-    with torch.no_grad(), attention.seeing(media, media_counts(DOCUMENT, PICTURE)):
+    with torch.no_grad(), attention.seeing(media, media_counts(DOCUMENT == PICTURE)):
         cache, steps = None, []
         for part in DOCUMENT.split([4, 1, 3, 2], dim=1):
             found = llm(part, past_key_values=cache, use_cache=True)
@@ -151,7 +147,7 @@ def test_gates_learn_first_and_then_everything():
 
     def learn():
         attention.zero_grad()
-        with attention.seeing(pictures(), media_counts(ids, PICTURE)):
+        with attention.seeing(pictures(), media_counts(ids == PICTURE)):
             llm(ids, labels=ids).loss.backward()
         return {n for n, p in attention.named_parameters() if p.grad.abs().sum() > 0}
 
@@ -166,7 +162,7 @@ def test_gates_learn_first_and_then_everything():
 def test_media_that_lack_teach():
     llm = build()
     attention = gated(llm)
-    counts = media_counts(DOCUMENT, PICTURE)
+    counts = media_counts(DOCUMENT == PICTURE)
     with (
         pytest.raises(PolysenseError, match=r"sample 0 of the batch has 3 places .* but 2 are"),
         attention.seeing(pictures(count=2), counts),

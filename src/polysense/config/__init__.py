@@ -9,6 +9,7 @@ checked where the table of names lives.
 from polysense.config.model import (
     ConnectorConfig,
     EncoderConfig,
+    InteractionConfig,
     LanguageModelConfig,
     LoraConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "DataConfig",
     "EncoderConfig",
     "EvaluationConfig",
+    "InteractionConfig",
     "LanguageModelConfig",
     "LoraConfig",
     "ModelConfig",

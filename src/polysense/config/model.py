@@ -1,13 +1,20 @@
-"""What a model is made of: LLM, encoder, connector, senses."""
+"""What a model is made of: LLM, encoder, connector, interaction, senses."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polysense.errors import require
 
 Precision = Literal["auto", "bf16", "fp32"]
+
+
+def given(config: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of a config's options `names` that are not None."""
+    options = {name: getattr(config, name) for name in names}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,37 @@ class ConnectorConfig:
 
     def given(self, *names: str) -> dict[str, Any]:
         """Return those of the options `names` that are set, as keyword arguments."""
-        options = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in options.items() if value is not None}
+        return given(self, names)
+
+
+@dataclass(frozen=True)
+class InteractionConfig:
+    """Where the LLM meets the signals. `kind` is a name of model/interaction.py's table.
+
+    A size left at None is the one its kind has in its paper, as with connectors.
+
+    every        layers from one gated block, or one expert, to the next
+    heads        attention heads of the gated blocks, each 64 wide
+    feedforward  inner width of theirs (None: 4 x the LLM's width)
+    layers       top layers of the LLM that an adapter is in (None: all but the first)
+    prompts      learnt prompts that an adapter has in each of them
+    """
+
+    kind: str = "input"
+    every: int | None = None
+    heads: int | None = None
+    feedforward: int | None = None
+    layers: int | None = None
+    prompts: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is int:
+                require(value >= 1, f"interaction.{name} must be at least 1, not {value}")
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Return those of the options `names` that are set, as keyword arguments."""
+        return given(self, names)
 
 
 @dataclass(frozen=True)
@@ -130,6 +166,7 @@ class ModelConfig:
     encoder: EncoderConfig
     connector: ConnectorConfig
     modalities: dict[str, dict[str, Any]]
+    interaction: InteractionConfig = field(default_factory=InteractionConfig)
     precision: Precision = "auto"
     system: str | None = None
     sources: dict[str, str] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from polysense.data.chat import IGNORED, Encoded
 from polysense.data.collate import collate
 from polysense.data.datasets import Record
 from polysense.training.features import FeatureCache
-from polysense.training.likelihood import score_matrix
+from polysense.training.likelihood import score_matrix, seen_in_turn
 from polysense.types import Batch, Message, Text
 
 Advance = Callable[[int], None]  # told how many more records are done
@@ -65,5 +65,5 @@ class Evaluator:
         tokenizer = self.processor.text_tokenizer
         ends = [tokenizer.eos_token_id]
         ids = [tokenizer(c, add_special_tokens=False)["input_ids"] + ends for c in captions]
-        prompts = [self.model.embed(**self.prompt([record])) for record in records]
+        prompts = seen_in_turn(self.model, (self.prompt([record]) for record in records))
         return score_matrix(self.model.llm, prompts, ids, lambda: advance(1))

@@ -34,7 +34,8 @@ def flow_rows(model: Any, modality: str) -> list[tuple[str, str]]:
         ("features", features),
         ("embeddings", embeddings),
     )
-    return [(name, " x ".join(map(str, value.shape[1:]))) for name, value in stations]
+    rows = [(name, " x ".join(map(str, value.shape[1:]))) for name, value in stations]
+    return [*rows, ("places in the text", str(model.interaction.places(embeddings.shape[1])))]
 
 
 def print_description(model: Any, console: Console) -> None:
@@ -44,6 +45,7 @@ def print_description(model: Any, console: Console) -> None:
         "llm": parts.llm.name,
         "encoder": parts.encoder.name,
         "connector": parts.connector.kind,
+        "interaction": parts.interaction.kind,
     }
     table = Table(title="Parts")
     for column in ("part", "what", "parameters", "state"):

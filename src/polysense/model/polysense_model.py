@@ -1,12 +1,15 @@
-"""The model. `embed` and `forward` are the figure of the README, in code:
+"""The model. `seen` and `forward` are the figure of the README, in code:
 
-    signal -> tokenizer -> encoder -> connector -> (spliced among the words) -> LLM
+    signal -> tokenizer -> encoder -> connector -> interaction -> LLM
 
+The interaction puts embeddings among the LLM's words, or shows them to its layers.
 Everything is found by the modality's name; nothing here knows a particular sense.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,9 +25,10 @@ from polysense.model.connectors import build_connector
 from polysense.model.decoder import label_hidden_loss, packed_inputs
 from polysense.model.encoder import Encoder
 from polysense.model.encoders import build_encoder
+from polysense.model.interaction import Interaction, build_interaction
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
 from polysense.model.saving import Checkpointing
-from polysense.model.splice import splice
+from polysense.model.splice import held_places
 from polysense.model.tokenizers import build_tokenizer
 
 IGNORED = -100
@@ -37,6 +41,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
     tokenizers  {modality: signal -> tokens}
     encoder     tokens -> features [N, F, E]; frozen and referenced unless a stage learns it
     connector   features -> embeddings [N, M, D]
+    interaction how the LLM sees the embeddings: among its words, or inside its layers
     llm         any decoder-only transformers model
     """
 
@@ -68,6 +73,9 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
             llm_width=self.word_vectors.shape[1],
             embedding_scale=embedding_scale(self.llm),
         )
+        self.interaction: Interaction = build_interaction(
+            parts.interaction, self.llm, list(self.modalities)
+        )
 
     @property
     def word_vectors(self) -> torch.Tensor:
@@ -75,10 +83,10 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         return self.llm.get_input_embeddings().weight
 
     def embeddings_per_signal(self, modality: str) -> int:
-        """Return M, the places one signal of `modality` takes in the text."""
+        """Return how many places one signal of `modality` takes in the text."""
         with torch.inference_mode():
             features = self.extract(modality, self.modalities[modality].example()[None])
-        return self.connector.embeddings(features.shape[1])
+        return self.interaction.places(self.connector.embeddings(features.shape[1]))
 
     def extract(self, modality: str, signals: torch.Tensor) -> torch.Tensor:
         """signals [N, ...] -> features [N, F, E]: the part whose result can be cached."""
@@ -104,28 +112,47 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         dtype = next(self.connector.parameters()).dtype
         return self.connector(features.to(dtype), modality, **instruction)
 
-    def embed(
+    def perceive(
+        self,
+        signals: dict[str, torch.Tensor] | None = None,
+        features: dict[str, torch.Tensor] | None = None,
+        instructions: Instructions | None = None,
+        **_: Any,
+    ) -> dict[str, torch.Tensor]:
+        """signals, or features of an encoder that ran -> embeddings {modality: [N, M, D]}."""
+        led = instructions or {}
+        found = dict(features or {})
+        for modality, signal in (signals or {}).items():
+            found[modality] = self.extract(modality, signal)
+        return {
+            name: self.connect(name, value, **led.get(name, {})) for name, value in found.items()
+        }
+
+    def held(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Return bool [B, T]: the places of ids [B, T] that are held for signals."""
+        return held_places(input_ids, self.config.placeholders)
+
+    @contextmanager
+    def seen(
         self,
         input_ids: torch.Tensor,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
+        position_ids: torch.Tensor | None = None,
         **_: Any,
-    ) -> torch.Tensor:
-        """ids [B, T] with placeholders -> input embeddings [B, T, D] with the signals in place."""
-        led = instructions or {}
-        features = dict(features or {})
-        for modality, signal in (signals or {}).items():
-            features[modality] = self.extract(modality, signal)
-        embeddings = {
-            name: self.connect(name, value, **led.get(name, {})) for name, value in features.items()
-        }
+    ) -> Iterator[torch.Tensor]:
+        """Give the LLM's input [B, T, D] for ids [B, T] that hold places for signals.
+
+        The LLM is to be called inside this context: there it sees the signals, wherever it looks.
+        """
+        embeddings = self.perceive(signals, features, instructions)
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
-        held = torch.zeros_like(input_ids, dtype=torch.bool)
-        for token in self.config.placeholders.values():
-            held |= input_ids == token
-        words = self.llm.get_input_embeddings()(input_ids.masked_fill(held, 0))
-        return splice(words, input_ids, self.config.placeholders, embeddings)
+        words = self.llm.get_input_embeddings()(input_ids.masked_fill(self.held(input_ids), 0))
+        with self.interaction.seeing(
+            words, input_ids, self.config.placeholders, embeddings, position_ids
+        ) as prompt:
+            yield prompt
 
     def forward(
         self,
@@ -139,13 +166,13 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         **options: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits [B, T, V]; with `labels` the mean loss instead, which never makes them."""
-        embeddings = self.embed(input_ids, signals, features, instructions)
-        if labels is not None:
-            total, count = self.label_loss(embeddings, attention_mask, labels, position_ids)
-            return CausalLMOutputWithPast(loss=total / count.clamp(min=1))
-        if position_ids is not None:
-            options["position_ids"] = position_ids
-        return self.llm(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
+        with self.seen(input_ids, signals, features, instructions, position_ids) as prompt:
+            if labels is not None:
+                total, count = self.label_loss(prompt, attention_mask, labels, position_ids)
+                return CausalLMOutputWithPast(loss=total / count.clamp(min=1))
+            if position_ids is not None:
+                options["position_ids"] = position_ids
+            return self.llm(inputs_embeds=prompt, attention_mask=attention_mask, **options)
 
     def label_loss(
         self,
@@ -156,6 +183,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Next-token loss in nats: (sum over labels, number of labels).
 
+        To be called inside `seen`, with the embeddings [B, T, D] that it gives.
         Rows hold one sample each, and `attention_mask` [B, T] marks their padding; or several, and
         `position_ids` [B, T] restart at 0 with each: they do not see one another then.
         """
@@ -181,7 +209,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
 
         Prompts of mixed lengths are padded on the left. Returns [B, T + new] ids, prompt included.
         """
-        embeddings = self.embed(input_ids, signals, features, instructions)
         options.pop("labels", None)
-        new = self.llm.generate(inputs_embeds=embeddings, attention_mask=attention_mask, **options)
+        with self.seen(input_ids, signals, features, instructions) as prompt:
+            new = self.llm.generate(inputs_embeds=prompt, attention_mask=attention_mask, **options)
         return torch.cat([input_ids, new], dim=1)

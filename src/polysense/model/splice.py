@@ -41,6 +41,14 @@ def splice(
     return words
 
 
+def held_places(input_ids: torch.Tensor, placeholders: Mapping[str, int]) -> torch.Tensor:
+    """Return bool [B, T]: where the ids hold a place for an embedding of any modality."""
+    held = torch.zeros_like(input_ids, dtype=torch.bool)
+    for token in placeholders.values():
+        held |= input_ids == token
+    return held
+
+
 def check_places(here: torch.Tensor, modality: str, given: torch.Tensor | None) -> None:
     """Check that the places `here` [B, T] hold exactly the signals `given` [N, M, D]."""
     places = here.sum(dim=1).tolist()

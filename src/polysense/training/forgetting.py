@@ -19,7 +19,7 @@ from rich.table import Table
 from polysense.data.processor import PolysenseProcessor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.dataset import TrainingData
-from polysense.training.likelihood import ranks, score_matrix, without_prior
+from polysense.training.likelihood import ranks, score_matrix, seen_in_turn, without_prior
 
 FILE = "forgetting.json"
 SIGNALS, CHOICES = 24, 12
@@ -74,7 +74,7 @@ def score_sense(
         [*tokenizer(caption, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         for caption in captions
     ]
-    prompts = [model.embed(**data.prompt(index).to(model.device)) for index in indices]
+    prompts = seen_in_turn(model, (data.prompt(index).to(model.device) for index in indices))
     scores = without_prior(score_matrix(model.llm, prompts, ids))
     truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
     # Neighbours in the order have different captions, so a row moved by one is a stranger's.

@@ -7,11 +7,14 @@ under an attention mask that lets every token see the prompt and its own beginni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from polysense.model.polysense_model import PolysenseModel
+from polysense.types import Batch
 
 NODES = 768  # tokens of captions run in one pass: bounds the memory of their logits
 
@@ -102,9 +105,17 @@ def score_tree(
     ]
 
 
+def seen_in_turn(model: PolysenseModel, batches: Iterable[Batch]) -> Iterator[torch.Tensor]:
+    """Yield the input embeddings of each batch; the LLM sees its signals until the next is asked
+    for."""
+    for batch in batches:
+        with model.seen(**batch) as prompt:
+            yield prompt
+
+
 def score_matrix(
     llm: torch.nn.Module,
-    prompts: Sequence[torch.Tensor],
+    prompts: Iterable[torch.Tensor],
     captions: Sequence[Sequence[int]],
     advance: Callable[[], None] = lambda: None,
 ) -> torch.Tensor:

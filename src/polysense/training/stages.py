@@ -59,7 +59,13 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     for stage in config.stages:
         select(model, stage.learn)
         samples_for(stage.task, [])
-        if objective_named(stage.objective).pairs:
+        objective = objective_named(stage.objective)
+        if objective.inline and not model.interaction.inline:
+            raise PolysenseError(
+                f"stages.{stage.name}.objective={stage.objective}: with interaction.kind="
+                f"{config.model.interaction.kind} no embeddings stand in the text; use next_token"
+            )
+        if objective.pairs:
             check_pairs(model, stage, PartialState().num_processes)
         if stage.copy_experts and not isinstance(model.connector, UniversalProjection):
             raise PolysenseError(

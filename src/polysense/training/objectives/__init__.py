@@ -24,18 +24,21 @@ class Objective:
 
     loss    (model, batch) -> (sum, number of terms); a term is a label, or with `pairs` a sample
     packs   samples may share a row of the LLM
+    inline  it looks for embeddings in the text, where some interactions leave marks instead
     pairs   it compares signals of one sense with captions in the ids of a Q-Former, `captions` of
             the batch, and over all processes: each of them needs as many samples
     """
 
     loss: Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
     packs: bool = False
+    inline: bool = False
     pairs: bool = False
 
 
 LANGUAGE = {
     "next_token": Objective(next_token, packs=True),
-    "words": Objective(words),  # draws one place from each row, so that samples may share none
+    # Draws one place from each row, so that samples may share none.
+    "words": Objective(words, inline=True),
 }
 
 

@@ -15,9 +15,9 @@ from polysense.types import Batch
 
 def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of the labelled tokens, in nats: (sum, number of labels)."""
-    embeddings = model.embed(**batch)
     mask, positions = batch.get("attention_mask"), batch.get("position_ids")
-    return model.label_loss(embeddings, mask, batch["labels"], positions)
+    with model.seen(**batch) as prompt:
+        return model.label_loss(prompt, mask, batch["labels"], positions)
 
 
 def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,15 +26,9 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`:
     a warm start that puts embeddings where the LLM's words are. In nats: (sum, labels).
     """
-    sources = dict(batch["features"]) | {
-        name: model.extract(name, signals) for name, signals in batch["signals"].items()
-    }
-    vectors = model.word_vectors
-    held = {name: batch["input_ids"] == token for name, token in model.config.placeholders.items()}
-    here = torch.stack(list(held.values())).any(dim=0)
-    embeddings = {name: model.connect(name, features) for name, features in sources.items()}
+    vectors, here = model.word_vectors, model.held(batch["input_ids"])
     blank = vectors.new_zeros((*here.shape, vectors.shape[1]), dtype=torch.float32)
-    placed = splice(blank, batch["input_ids"], model.config.placeholders, embeddings)
+    placed = splice(blank, batch["input_ids"], model.config.placeholders, model.perceive(**batch))
     # One place a row, drawn anew each step: every embedding learns alone, at the price of one.
     place = (torch.rand(here.shape, device=here.device) * here).argmax(dim=1)
     drawn = placed[torch.arange(len(placed)), place]
