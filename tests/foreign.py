@@ -16,6 +16,9 @@ from transformers import (
     Blip2ForConditionalGeneration,
     Blip2ForImageTextRetrieval,
     Blip2Processor,
+    IdeficsConfig,
+    IdeficsForVisionText2Text,
+    IdeficsProcessor,
     InstructBlipConfig,
     InstructBlipForConditionalGeneration,
     InstructBlipProcessor,
@@ -25,6 +28,7 @@ from transformers import (
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.idefics.image_processing_pil_idefics import IdeficsImageProcessorPil
 
 QUERIES = 4
 PIXELS = {"height": 28, "width": 28}
@@ -70,6 +74,33 @@ def language(kind: str, words) -> dict:
         "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     }
     return shared | own[kind]
+
+
+def save_idefics(folder: Path, spoken: bool = True, **options):
+    """IDEFICS: two CLIP layers, a Perceiver, a LLaMA of four layers with two gated blocks."""
+    words = tokenizer(folder.with_name(f"{folder.name}-words"))
+    known = words.convert_tokens_to_ids("<image>")  # the first of those it adds to LLaMA's
+    marks = ["<fake_token_around_image>", *(["<end_of_utterance>"] if spoken else [])]
+    words.add_tokens(marks, special_tokens=True)
+    perceiver = {
+        "use_resampler": True, "resampler_n_latents": 3, "resampler_depth": 2,
+        "resampler_n_heads": 2, "resampler_head_dim": 6, "qk_layer_norms_perceiver": True,
+    }  # fmt: skip
+    vision = {name: value for name, value in VISION.items() if name != "hidden_size"}
+    settings = {
+        "vocab_size": known, "additional_vocab_size": 1 + len(marks), "hidden_size": 32,
+        "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "cross_layer_interval": 2, "qk_layer_norms": True, "alpha_type": "vector",
+        "use_resampler": True, "perceiver_config": perceiver, "max_position_embeddings": 256,
+        "vision_config": {"embed_dim": 16, **vision}, "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id, "pad_token_id": words.eos_token_id,
+    }  # fmt: skip
+    model = shaken(IdeficsForVisionText2Text(IdeficsConfig(**settings | options)))
+    model.generation_config.pad_token_id = words.eos_token_id
+    processor = IdeficsProcessor(IdeficsImageProcessorPil(image_size=28), words)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
 
 
 def save_llava(folder: Path, **options):

@@ -94,14 +94,20 @@ def branch_makers(
         parts = (feature_norm(config, width), bare, former())
         return PairedBranch(*parts, config.space) if config.space else QFormerBranch(*parts)
 
+    def perceiver() -> PerceiverResampler:
+        options = given("queries", "layers", "heads", "feedforward", "head_width")
+        options |= {"frames": config.frames, "query_key_norm": config.query_key_norm}
+        if config.style == "idefics":
+            options |= {"frames": None, "activation": nn.ReLU}
+            return PerceiverResampler(width, nn.LayerNorm, **options)
+        return PerceiverResampler(width, linear, **options)
+
     given = config.given
     return {
         "linear": lambda: linear(width),
         "mlp": lambda: mlp(width),
         "qformer": qformer,
-        "perceiver": lambda: PerceiverResampler(
-            width, linear, **given("queries", "layers", "heads", "feedforward", "frames")
-        ),
+        "perceiver": perceiver,
         "resampler": lambda: CrossAttentionResampler(
             width, linear, config.width or llm_width, **given("queries", "heads")
         ),
@@ -111,6 +117,12 @@ def branch_makers(
         "merge": lambda: NeighbourMerge(width, linear, config.window),
         "pool": lambda: AveragePool(width, mlp, **given("queries")),
     }
+
+
+def normed_width(config: ConnectorConfig, encoder_width: int) -> int | None:
+    """Return how wide embeddings are that end in a norm; None of the LLM's width and scale."""
+    own = config.kind == "perceiver" and config.style == "idefics"
+    return encoder_width if own else None
 
 
 def build_connector(
