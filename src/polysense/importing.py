@@ -89,6 +89,7 @@ def write_run(run: Path, imported: Imported, precision: Precision) -> None:
         encoder=chosen,
         connector=imported.connector,
         modalities=senses,
+        interaction=imported.interaction,
         precision=precision,
     )
     words = load_words(llm, compute_dtype(precision))  # no more of the LLM is needed here

@@ -83,6 +83,8 @@ class Batch(dict[str, Any]):
     features        {modality: [N, F, E]}     instead of signals, where the encoder already ran
     instructions    {modality: {text_ids, text_mask [N, L]}}  what a Q-Former that follows
                     instructions reads beside each signal, in ids of its own tokenizer
+    captions        {text_ids, written_ids, text_mask [N, L]}  what is said of each signal, in the
+                    same ids, for objectives that compare the two (data/captions.py)
     """
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:

@@ -85,8 +85,17 @@ class ConnectorConfig:
     feedforward  inner width of the feed-forward networks
     experts, router, router_input   of the UPM (arXiv 2312.03700, section 3.2)
     frames       learned time embeddings of the Perceiver; more frames interpolate them
+    style        of the Perceiver: "idefics" has ReLU and no time embeddings, and ends in a norm at
+                 the encoder's width, which only gated blocks can read
+    head_width   of the Perceiver's heads (None: 64)
+    query_key_norm   whether its heads norm their queries and keys
     window       neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
+    space        width in which the Q-Former compares queries and captions: with it, it can learn
+                 BLIP-2's objectives on them (None: it cannot; 256 in the paper)
+    initial      what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
+                 reads the captions, or a Blip2ForImageTextRetrieval, which has learnt them. Its
+                 sizes are the Q-Former's (None: random weights, captions in ids of the LLM)
     """
 
     kind: str = "mlp"
@@ -103,8 +112,13 @@ class ConnectorConfig:
     router: Literal["sigmoid", "softmax", "constant", "sparse"] = "softmax"
     router_input: Literal["tokens", "features"] = "tokens"
     frames: int = 8
+    style: Literal["flamingo", "idefics"] = "flamingo"
+    head_width: int | None = None
+    query_key_norm: bool = False
     window: int = 4
     vocabulary: int | None = None
+    space: int | None = None
+    initial: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -126,6 +140,10 @@ class InteractionConfig:
     every        layers from one gated block, or one expert, to the next
     heads        attention heads of the gated blocks, each 64 wide
     feedforward  inner width of theirs (None: 4 x the LLM's width)
+    style        of the gated blocks: "idefics" builds them as LLaMA's layers, with the LLM's own
+                 heads and inner width, from the first layer on
+    gates        of idefics' blocks: "one" a block, or one for "each" of the LLM's widths
+    query_key_norm   whether the heads of idefics' blocks norm their queries and keys
     layers       top layers of the LLM that an adapter is in (None: all but the first)
     prompts      learnt prompts that an adapter has in each of them
     """
@@ -134,6 +152,9 @@ class InteractionConfig:
     every: int | None = None
     heads: int | None = None
     feedforward: int | None = None
+    style: Literal["flamingo", "idefics"] = "flamingo"
+    gates: Literal["one", "each"] = "one"
+    query_key_norm: bool = False
     layers: int | None = None
     prompts: int | None = None
 

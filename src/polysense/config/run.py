@@ -16,8 +16,8 @@ class Stage:
     `task` is a name of data/tasks.py's table. `learn` holds dotted names or patterns of the
     parameters that move ("connector", "llm", "llm.*lora_*"); the rest stays bit for bit.
     `chat` names how a sample becomes a sequence (data/chat.py): "plain" puts the signal before the
-    text, "template" uses the LLM's own chat template. `objective` is a name of the table in
-    training/objectives.py.
+    text, "template" uses the LLM's own chat template. `objective` is one of training/objectives/:
+    "next_token", "words", or BLIP-2's "contrast", "match", "caption", also added up with "+".
 
     `senses` restricts the stage to records whose signals are all of these senses (empty: all
     records; plain text goes with any, in stages in which the LLM learns), and `combined=False` to

@@ -15,6 +15,7 @@ import torch
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
+from polysense.data.captions import CaptionReader
 from polysense.data.chat import ChatEncoder, ChatForm, Encoded, Placeholder
 from polysense.data.collate import collate
 from polysense.data.messages import parse_messages
@@ -28,6 +29,7 @@ from polysense.writing import write_text
 
 FILE = "processor_config.json"
 INSTRUCTION_TOKENIZER = "instruction_tokenizer"
+CAPTION_TOKENIZER = "caption_tokenizer"
 
 
 def placeholder_token(modality: str) -> str:
@@ -45,7 +47,8 @@ def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str
 class PolysenseProcessor:
     """Messages, with files in them, to model inputs.
 
-    `ending` is what the LLM writes last where it does not end in its end-of-text token.
+    `ending` is what the LLM writes last where it does not end in its end-of-text token. `captions`
+    reads them for a Q-Former that learns from them, and is set where the model is built.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class PolysenseProcessor:
         self.embeddings_per_signal = dict(embeddings_per_signal)
         self.form: ChatForm = form
         self.ending = ending
+        self.captions: CaptionReader | None = None
         ids = add_placeholders(text_tokenizer, modalities)
         self.chat = ChatEncoder(
             text_tokenizer,
@@ -167,6 +171,8 @@ class PolysenseProcessor:
         self.text_tokenizer.save_pretrained(folder)
         if self.instruction_tokenizer is not None:
             self.instruction_tokenizer.save_pretrained(folder / INSTRUCTION_TOKENIZER)
+        if self.captions is not None:
+            self.captions.save_pretrained(folder / CAPTION_TOKENIZER)
         values = {
             "processor_class": type(self).__name__,
             "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
@@ -197,7 +203,7 @@ class PolysenseProcessor:
         modalities = build_modalities(values["modalities"], sources)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         led = (folder / INSTRUCTION_TOKENIZER).is_dir()
-        return cls(
+        processor = cls(
             tokenizer,
             modalities,
             values["embeddings_per_signal"],
@@ -206,6 +212,9 @@ class PolysenseProcessor:
             AutoTokenizer.from_pretrained(folder / INSTRUCTION_TOKENIZER) if led else None,
             values.get("ending"),
         )
+        if (folder / CAPTION_TOKENIZER).is_dir():
+            processor.captions = CaptionReader.from_pretrained(folder / CAPTION_TOKENIZER)
+        return processor
 
     @classmethod
     def for_model(

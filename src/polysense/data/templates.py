@@ -67,14 +67,34 @@ ONELLM = (
     "{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{- ' Assistant:' -}}{%- endif -%}"
 )
 
+# IDEFICS: a mark on either side of every picture, one between two; each turn is a line. The
+# instructed ones end every turn with a mark, the others end what they say with the text.
+AROUND = "<fake_token_around_image>"
+IDEFICS = (
+    "{{- bos_token -}}{%- for m in messages -%}"
+    f"{{%- set around, held = '{AROUND}', '{placeholder_token('image')}' -%}}"
+    "{%- set said = m['content'].replace(held, around + held + around) -%}"
+    "{%- set said = said.replace(around + around, around) -%}"
+    "{{- ('' if loop.first else '\n') + m['role'] | capitalize + ':' -}}"
+    "{{- ('' if said.startswith(around) else ' ') + said -}}"
+    "END{%- endfor -%}{%- if add_generation_prompt -%}{{- '\nAssistant:' -}}{%- endif -%}"
+)
+IDEFICS_BASE = IDEFICS.replace(
+    "END", "{%- if m['role'] == 'assistant' -%}{{- eos_token -}}{%- endif -%}"
+)
+IDEFICS_INSTRUCT = IDEFICS.replace("END", "{{- '<end_of_utterance>' -}}")
+
 TEMPLATES: dict[str, str] = {
     "llava": LLAVA,
     "blip2": BLIP2,
     "instructblip": INSTRUCTBLIP,
     "onellm": ONELLM,
+    "idefics": IDEFICS_BASE,
+    "idefics-instruct": IDEFICS_INSTRUCT,
 }
-# What an LLM learnt to write on a new line behind its answer, in place of its end-of-text token.
-ENDINGS = {"onellm": "###"}
+# What an LLM learnt to write behind its answer, in place of its end-of-text token: a line's begin,
+# or a token of its own.
+ENDINGS = {"onellm": "###", "idefics-instruct": "<end_of_utterance>"}
 
 
 def writes_words(text_tokenizer: Any) -> bool:

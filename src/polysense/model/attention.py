@@ -7,6 +7,7 @@ part they share.
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 
@@ -28,3 +29,8 @@ def attend(
     )
     mixed = functional.scaled_dot_product_attention(query, key, value, mask, dropout)
     return mixed.transpose(1, 2).flatten(2)
+
+
+def per_head(norm: nn.Module | None, states: torch.Tensor, heads: int) -> torch.Tensor:
+    """Norm states [N, T, W] in each of `heads` parts of W by itself; without a norm, as they are."""
+    return states if norm is None else norm(states.unflatten(-1, (heads, -1))).flatten(-2)

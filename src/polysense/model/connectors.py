@@ -17,6 +17,7 @@ from polysense.errors import unknown_name
 from polysense.model.compression import AveragePool, ConvolutionalAbstractor, NeighbourMerge
 from polysense.model.connector import Connector, Pointwise, scaled
 from polysense.model.qformer import QFormer, QFormerBranch
+from polysense.model.qformer_text import PairedBranch
 from polysense.model.resampler import CrossAttentionResampler, PerceiverResampler
 from polysense.model.upm import UniversalProjection
 
@@ -89,14 +90,24 @@ def branch_makers(
         sizes = ("width", "layers", "heads", "queries", "feedforward", "vocabulary", "dropout")
         return QFormer(width, **config.given(*sizes))
 
+    def qformer() -> QFormerBranch:
+        parts = (feature_norm(config, width), bare, former())
+        return PairedBranch(*parts, config.space) if config.space else QFormerBranch(*parts)
+
+    def perceiver() -> PerceiverResampler:
+        options = given("queries", "layers", "heads", "feedforward", "head_width")
+        options |= {"frames": config.frames, "query_key_norm": config.query_key_norm}
+        if config.style == "idefics":
+            options |= {"frames": None, "activation": nn.ReLU}
+            return PerceiverResampler(width, nn.LayerNorm, **options)
+        return PerceiverResampler(width, linear, **options)
+
     given = config.given
     return {
         "linear": lambda: linear(width),
         "mlp": lambda: mlp(width),
-        "qformer": lambda: QFormerBranch(feature_norm(config, width), bare, former()),
-        "perceiver": lambda: PerceiverResampler(
-            width, linear, **given("queries", "layers", "heads", "feedforward", "frames")
-        ),
+        "qformer": qformer,
+        "perceiver": perceiver,
         "resampler": lambda: CrossAttentionResampler(
             width, linear, config.width or llm_width, **given("queries", "heads")
         ),
@@ -106,6 +117,12 @@ def branch_makers(
         "merge": lambda: NeighbourMerge(width, linear, config.window),
         "pool": lambda: AveragePool(width, mlp, **given("queries")),
     }
+
+
+def normed_width(config: ConnectorConfig, encoder_width: int) -> int | None:
+    """Return how wide embeddings are that end in a norm; None of the LLM's width and scale."""
+    own = config.kind == "perceiver" and config.style == "idefics"
+    return encoder_width if own else None
 
 
 def build_connector(

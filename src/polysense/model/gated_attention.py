@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
 from polysense.model.attention import attend
+from polysense.model.gated_llama import GatedLlamaBlock
 from polysense.model.view import Hooked, KeysAndValues, View, decoder_layers, for_beams
 
 HEAD_WIDTH = 64
@@ -63,7 +64,8 @@ class GatedAttention(Hooked[View]):
     """Gated blocks before every `every`-th layer of an LLM, which itself stays as it is.
 
     The blocks' parameters are this module's; the LLM only calls them. Outside of `seeing` they do
-    nothing.
+    nothing. IDEFICS begins with the first layer, Flamingo with the last of the first `every`;
+    `llama` has options of IDEFICS's blocks.
     """
 
     def __init__(
@@ -71,23 +73,32 @@ class GatedAttention(Hooked[View]):
         llm: PreTrainedModel,
         media_width: int,
         every: int = 4,
-        heads: int = 8,
+        heads: int | None = None,
         feedforward: int | None = None,
+        style: Literal["flamingo", "idefics"] = "flamingo",
+        **llama: Any,
     ) -> None:
         super().__init__(llm)
         layers = decoder_layers(llm)
-        width = llm.config.get_text_config().hidden_size
-        chosen = range(every - 1, len(layers), every)
+        config = llm.config.get_text_config()
+        width, idefics = config.hidden_size, style == "idefics"
+        chosen = range(0 if idefics else every - 1, len(layers), every)
+
+        def block() -> GatedBlock | GatedLlamaBlock:
+            if not idefics:
+                return GatedBlock(width, media_width, heads or 8, feedforward or 4 * width)
+            hidden = feedforward or getattr(config, "intermediate_size", 4 * width)
+            own, epsilon = (
+                heads or config.num_attention_heads,
+                getattr(config, "rms_norm_eps", 1e-6),
+            )
+            return GatedLlamaBlock(width, media_width, own, hidden, epsilon, **llama)
+
         if not chosen:
             raise PolysenseError(
                 f"interaction.every={every}: the LLM has {len(layers)} layers only"
             )
-        self.blocks = nn.ModuleDict(
-            {
-                str(index): GatedBlock(width, media_width, heads, feedforward or 4 * width)
-                for index in chosen
-            }
-        )
+        self.blocks = nn.ModuleDict({str(index): block() for index in chosen})
         self.hooks += [
             layers[index].register_forward_pre_hook(partial(self._before, index), with_kwargs=True)
             for index in chosen
@@ -113,7 +124,7 @@ class GatedAttention(Hooked[View]):
 
     def _look(self, name: str, hidden: torch.Tensor, view: View) -> torch.Tensor:
         block = self.blocks[name]
-        assert isinstance(block, GatedBlock)
+        assert isinstance(block, GatedBlock | GatedLlamaBlock)
         key, value = view.remembered(name, block.remember)
         mask = view.latest(self.past, hidden.shape[1])
         key, value, mask = for_beams(len(hidden), key, value, mask)

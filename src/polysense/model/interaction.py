@@ -98,7 +98,8 @@ class MarkedInteraction(Interaction):
     """Marks in the text, and `attention` in the LLM that looks at the embeddings themselves.
 
     marks  {modality: [D]}, what stands in a signal's place
-    norm   brings embeddings, which begin as large as words, to unit scale for `attention`
+    norm   brings embeddings, which begin as large as words, to unit scale for `attention`; those
+           of a connector that ends in a norm, `normed` wide, stay as they are
     """
 
     inline = False
@@ -108,12 +109,14 @@ class MarkedInteraction(Interaction):
         llm: PreTrainedModel,
         attention: GatedAttention | AdapterPrompts,
         modalities: Sequence[str],
+        normed: int | None = None,
     ) -> None:
         super().__init__()
         self.attention = attention
         mean = word_vectors(llm).float().mean(dim=0)  # the mean word says nothing
         self.marks = nn.ParameterDict({name: nn.Parameter(mean.clone()) for name in modalities})
-        self.norm = nn.LayerNorm(len(mean))
+        self.width = normed or len(mean)
+        self.norm = nn.LayerNorm(len(mean)) if normed is None else nn.Identity()
 
     @contextmanager
     def seeing(
@@ -125,8 +128,8 @@ class MarkedInteraction(Interaction):
         position_ids: torch.Tensor | None = None,
     ) -> Iterator[torch.Tensor]:
         """Yield the words with the marks in place; modalities must have the same M."""
-        media, held = arranged(input_ids, placeholders, embeddings, words.shape[-1])
-        media = self.norm(media.to(self.norm.weight.dtype))
+        media, held = arranged(input_ids, placeholders, embeddings, self.width)
+        media = self.norm(media.to(next(self.marks.parameters()).dtype))
         marks = {
             name: self.marks[name].expand(len(signals), 1, -1)
             for name, signals in embeddings.items()
@@ -140,7 +143,7 @@ def arranged(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each row's signals of all modalities, [B, K, M, D], and their places, bool [B, T].
 
-    D is `width`. They stand in the order of their places in the text; short rows are filled up with
+    D, perhaps not the LLM's, is `width`. They stand in the order of their places in the text; short rows are filled up with
     zeros, and where no row has a signal there is one of zeros that nobody sees.
     """
     sizes = {name: given.shape[1] for name, given in embeddings.items()}
@@ -165,13 +168,26 @@ def arranged(
 
 
 def build_interaction(
-    config: InteractionConfig, llm: PreTrainedModel, modalities: Sequence[str]
+    config: InteractionConfig,
+    llm: PreTrainedModel,
+    modalities: Sequence[str],
+    normed: int | None = None,
 ) -> Interaction:
     """Build the interaction `config.kind`, and put it into the LLM.
 
-    Raises PolysenseError where the kind is unknown or the LLM is not built as it needs.
+    Embeddings are of the LLM's width and scale, or `normed` wide behind a norm. Raises
+    PolysenseError where the kind is unknown or the LLM is not built as it needs.
     """
-    width = word_vectors(llm).shape[1]
+    if normed is not None and config.kind != "gated":
+        raise PolysenseError(
+            f"connector.style=idefics ends in a norm at the encoder's width: interaction.kind="
+            f"{config.kind} cannot read that; set it to gated"
+        )
+    width = normed or word_vectors(llm).shape[1]
+    options = config.given("every", "heads", "feedforward")
+    if config.style == "idefics":
+        options |= {"style": config.style, "gates": config.gates}
+        options |= {"query_key_norm": config.query_key_norm}
     makers: dict[str, Callable[[], Interaction]] = {
         "input": InputInteraction,
         "expert": lambda: ExpertInteraction(VisualExpert(llm, **config.given("every"))),
@@ -179,9 +195,7 @@ def build_interaction(
             llm, AdapterPrompts(llm, **config.given("layers", "prompts")), modalities
         ),
         "gated": lambda: MarkedInteraction(
-            llm,
-            GatedAttention(llm, width, **config.given("every", "heads", "feedforward")),
-            modalities,
+            llm, GatedAttention(llm, width, **options), modalities, normed
         ),
     }
     if config.kind not in makers:

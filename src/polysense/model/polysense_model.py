@@ -21,7 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 from polysense.errors import unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.connectors import build_connector
+from polysense.model.connectors import build_connector, normed_width
 from polysense.model.decoder import label_hidden_loss, packed_inputs
 from polysense.model.encoder import Encoder
 from polysense.model.encoders import build_encoder
@@ -74,7 +74,10 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
             embedding_scale=embedding_scale(self.llm),
         )
         self.interaction: Interaction = build_interaction(
-            parts.interaction, self.llm, list(self.modalities)
+            parts.interaction,
+            self.llm,
+            list(self.modalities),
+            normed_width(parts.connector, self.encoder.width),
         )
 
     @property

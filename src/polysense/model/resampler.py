@@ -6,32 +6,47 @@ number of frames, and Qwen-VL's single cross-attention with 2-D positions (arXiv
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from polysense.errors import PolysenseError
-from polysense.model.attention import attend
+from polysense.model.attention import attend, per_head
 from polysense.model.connector import Branch, Readout, divided, square_side
 
 HEAD_WIDTH = 64
 
 
 class PerceiverBlock(nn.Module):
-    """Latents look at the features and at themselves, then pass a feed-forward network; no bias."""
+    """Latents look at the features and at themselves, then pass a feed-forward network; no bias.
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    With `query_key_norm`, each head norms its queries and keys (IDEFICS).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        head_width: int = HEAD_WIDTH,
+        activation: type[nn.Module] = nn.GELU,
+        query_key_norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.heads, inside = heads, heads * HEAD_WIDTH
+        self.heads, inside = heads, heads * head_width
         self.media_norm, self.latent_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query = nn.Linear(width, inside, bias=False)
         self.key = nn.Linear(width, inside, bias=False)
         self.value = nn.Linear(width, inside, bias=False)
         self.out = nn.Linear(inside, width, bias=False)
+        self.query_norm = nn.LayerNorm(head_width) if query_key_norm else None
+        self.key_norm = nn.LayerNorm(head_width) if query_key_norm else None
         self.feedforward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, hidden, bias=False),
-            nn.GELU(),
+            activation(),
             nn.Linear(hidden, width, bias=False),
         )
 
@@ -44,7 +59,9 @@ class PerceiverBlock(nn.Module):
         """Return what the latents gather; keys and values are concat(media, latents)."""
         normed = self.latent_norm(latents)
         seen = torch.cat([self.media_norm(media), normed], dim=1)
-        mixed = attend(self.query(normed), self.key(seen), self.value(seen), self.heads)
+        query = per_head(self.query_norm, self.query(normed), self.heads)
+        key = per_head(self.key_norm, self.key(seen), self.heads)
+        mixed = attend(query, key, self.value(seen), self.heads)
         return self.out(mixed)
 
 
@@ -53,7 +70,7 @@ class PerceiverResampler(Branch):
 
     Each frame's features get its time embedding, then all frames are read at once. There are
     `frames` learned time embeddings; more frames interpolate them linearly, as Flamingo does at
-    test time (30 frames after training on 8).
+    test time (30 frames after training on 8). IDEFICS has none (`frames` None), and ReLU.
     """
 
     def __init__(
@@ -64,13 +81,16 @@ class PerceiverResampler(Branch):
         layers: int = 6,
         heads: int = 8,
         feedforward: int | None = None,
-        frames: int = 8,
+        frames: int | None = 8,
+        **block: Any,
     ) -> None:
         super().__init__()
         self.latents = nn.Parameter(torch.randn(queries, encoder_width))
-        self.times = nn.Parameter(torch.randn(frames, encoder_width) * 0.02)
+        self.times = None
+        if frames is not None:
+            self.times = nn.Parameter(torch.randn(frames, encoder_width) * 0.02)
         self.blocks = nn.ModuleList(
-            PerceiverBlock(encoder_width, heads, feedforward or 4 * encoder_width)
+            PerceiverBlock(encoder_width, heads, feedforward or 4 * encoder_width, **block)
             for _ in range(layers)
         )
         self.readout = readout(encoder_width)
@@ -83,18 +103,20 @@ class PerceiverResampler(Branch):
         """Resample and project; a signal without frames is one frame."""
         if features.ndim == 3:
             features = features[:, None]
-        times = self.time_embeddings(features.shape[1])
-        media = (features + times[:, None]).flatten(1, 2)
+        if self.times is not None:
+            features = features + self.time_embeddings(self.times, features.shape[1])[:, None]
+        media = features.flatten(1, 2)
         latents = self.latents.expand(len(features), -1, -1)
         for block in self.blocks:
             latents = block(latents, media)
         return self.readout(latents)
 
-    def time_embeddings(self, frames: int) -> torch.Tensor:
-        """Return the time embeddings [frames, E] of so many frames."""
-        if frames <= len(self.times):
-            return self.times[:frames]
-        table = self.times.T[None]
+    @staticmethod
+    def time_embeddings(times: torch.Tensor, frames: int) -> torch.Tensor:
+        """Return the time embeddings [frames, E] of so many frames, from a table `times` of them."""
+        if frames <= len(times):
+            return times[:frames]
+        table = times.T[None]
         return functional.interpolate(table, frames, mode="linear", align_corners=True)[0].T
 
 

@@ -19,6 +19,7 @@ from polysense.model.llm import load_pretrained
 TOWERS = {
     "blip_2_vision_model": "Blip2VisionModel",
     "instructblip_vision_model": "InstructBlipVisionModel",
+    "blip-2": "Blip2ForImageTextRetrieval",  # whole: its vision tower is taken out
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from polysense.data.captions import CaptionReader, caption_of
 from polysense.data.chat import ChatForm, Encoded
 from polysense.data.collate import collate
 from polysense.data.packing import collate_packed
@@ -21,7 +22,8 @@ class TrainingData:
     With a `cache`, signals and features come from it (the view changes with the epoch); without
     one, signals are read from their files.
 
-    With `row_tokens`, samples share rows of so many tokens; without, each has a padded row.
+    With `row_tokens`, samples share rows of so many tokens; without, each has a padded row. With
+    `captions`, these come in the ids of the Q-Former's tokenizer as well.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class TrainingData:
         form: ChatForm,
         cache: FeatureCache | None,
         row_tokens: int | None = None,
+        captions: CaptionReader | None = None,
     ) -> None:
         self.samples = list(samples)
         self.form: ChatForm = form
         self.processor = processor
         self.cache = cache
         self.row_tokens = row_tokens
+        self.captions = captions
         self.encoded = [
             processor.chat.encode(sample.messages, form, f"sample {sample.key!r}")
             for sample in self.samples
@@ -50,9 +54,13 @@ class TrainingData:
         items = [self.encoded[pick.index] for pick in picks]
         media = [self._signals(pick) for pick in picks]
         pad_id, features = self.processor.pad_id, self.encoded_senses
-        if self.row_tokens is None:
-            return collate(items, media, pad_id, features)
-        return collate_packed(items, media, pad_id, features, self.row_tokens)
+        if self.row_tokens is not None:
+            return collate_packed(items, media, pad_id, features, self.row_tokens)
+        batch = collate(items, media, pad_id, features)
+        if self.captions is not None:
+            said = [caption_of(self.samples[pick.index].messages) for pick in picks]
+            batch["captions"] = self.captions.read(said)
+        return batch
 
     def prompt(self, index: int) -> Batch:
         """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""

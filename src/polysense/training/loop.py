@@ -114,7 +114,8 @@ def take_step(
     `batches` gives this process's micro-batches of the step, those of `my_parts`.
     """
     objective = objective_named(run.stage.objective)
-    labels = sum(label_count(run.data, pick) for pick in run.order.at(step))
+    picks = run.order.at(step)
+    terms = len(picks) if objective.pairs else sum(label_count(run.data, pick) for pick in picks)
     rate = learning_rate(run.stage, step, run.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -124,9 +125,9 @@ def take_step(
         batch = next(batches).to(accelerator.device)
         torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + part)
         with torch.autocast(accelerator.device.type, run.dtype, enabled=run.dtype != torch.float32):
-            total, _ = objective(model, batch)
-        accelerator.backward(total / labels)
-        loss += total.detach() / labels
+            total, _ = objective.loss(model, batch)
+        accelerator.backward(total / terms)
+        loss += total.detach() / terms
     if accelerator.num_processes > 1:
         sum_gradients(learnt, accelerator)
         loss = torch.as_tensor(accelerator.reduce(loss, "sum"))

@@ -33,7 +33,7 @@ def held_out_losses(
 ) -> HeldOutLosses:
     """Score held-out samples by the stage's own objective; the model is left in eval mode."""
     model.eval()
-    objective = objective_named(stage.objective)
+    loss = objective_named(stage.objective).loss
     size = max(2, stage.batch_size)
     sums = {"true": 0.0, "blind": 0.0}
     labels = 0
@@ -44,10 +44,10 @@ def held_out_losses(
         picks = [Pick(i, -i) for i in indices[start : start + size]]
         batch = data.batch(picks).to(model.device)
         with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
-            total, count = objective(model, batch)
+            total, count = loss(model, batch)
             for kind in ("signals", "features"):
                 batch[kind] = {name: value.roll(1, dims=0) for name, value in batch[kind].items()}
-            blind, _ = objective(model, batch)
+            blind, _ = loss(model, batch)
         sums["true"] += float(total)
         sums["blind"] += float(blind)
         labels += int(count)

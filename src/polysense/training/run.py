@@ -27,6 +27,7 @@ from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
 from polysense.overrides import from_json, to_json
 from polysense.training.allocator import keep_freed_memory
+from polysense.training.beginning import begin, caption_reader, with_beginning
 from polysense.training.features import FeatureCache
 from polysense.training.stages import (
     Trainee,
@@ -45,7 +46,7 @@ RUN_FILE = "run.json"
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Fill in what the encoder decides: the size and normalisation it wants of pictures."""
+    """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
     sources = config.model.sources
     senses = {
         name: {
@@ -54,7 +55,7 @@ def resolve(config: RunConfig) -> RunConfig:
         }
         for name, own in config.model.modalities.items()
     }
-    return replace(config, model=replace(config.model, modalities=senses))
+    return replace(config, model=with_beginning(replace(config.model, modalities=senses)))
 
 
 def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
@@ -62,7 +63,9 @@ def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     llm = config.model.llm
     text_tokenizer = load_text_tokenizer(llm.name, llm.revision)
     model = PolysenseModel(PolysenseConfig(model=to_json(config.model)))
+    begin(model)
     processor = PolysenseProcessor.for_model(model, text_tokenizer, config.model.system)
+    processor.captions = caption_reader(config.model)
     model.config.placeholders = processor.placeholders
     model.config.fingerprints = fingerprints(model)
     return model, processor

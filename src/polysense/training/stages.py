@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from rich.console import Console
 from rich.table import Table
 
@@ -39,7 +39,8 @@ from polysense.training.forgetting import (
 )
 from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
-from polysense.training.objectives import INLINE, PACKED
+from polysense.training.objectives import objective_named
+from polysense.training.objectives.paired import check_one_signal, check_pairs
 from polysense.types import Media
 
 
@@ -58,11 +59,14 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
     for stage in config.stages:
         select(model, stage.learn)
         samples_for(stage.task, [], model.modalities)
-        if stage.objective in INLINE and not model.interaction.inline:
+        objective = objective_named(stage.objective)
+        if objective.inline and not model.interaction.inline:
             raise PolysenseError(
                 f"stages.{stage.name}.objective={stage.objective}: with interaction.kind="
                 f"{config.model.interaction.kind} no embeddings stand in the text; use next_token"
             )
+        if objective.pairs:
+            check_pairs(model, stage, PartialState().num_processes)
         if stage.copy_experts and not isinstance(model.connector, UniversalProjection):
             raise PolysenseError(
                 f"stages.{stage.name}.copy_experts: a connector of kind "
@@ -171,9 +175,14 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'} for "
             f"its task {stage.task!r} (data/tasks.py says which lines are for which task)"
         )
-    shared = stage.packing and stage.objective in PACKED and packed_form(trainee.model.llm)
+    objective = objective_named(stage.objective)
+    shared = stage.packing and objective.packs and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
-    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens)
+    captions = None
+    if objective.pairs:
+        check_one_signal(stage, samples)
+        captions = trainee.processor.captions
+    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens, captions)
 
 
 def known_scores(trainee: Trainee, stage: Stage, known: set[str]) -> list[SenseScore]:

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, LlamaTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.modeling_utils import PreTrainedModel
 
-from polysense.config import ConnectorConfig, EncoderConfig
+from polysense.config import ConnectorConfig, EncoderConfig, InteractionConfig
 from polysense.errors import PolysenseError
 from polysense.model.llm import load_pretrained
 
@@ -36,6 +36,7 @@ class Imported:
     fill       loads what is ours (the connector, tokenizers) into a PolysenseModel, strictly
     template   name of the chat template for an LLM that has none (data/templates.py)
     modalities {sense: its options}, besides those that the encoder's pictures need
+    interaction how the LLM sees what the connector makes
     account    where the checkpoint's tensors went, for imported.json; empty: all were placed
     """
 
@@ -46,6 +47,7 @@ class Imported:
     template: str
     instruction_tokenizer: Any = None
     modalities: dict[str, dict[str, Any]] = field(default_factory=lambda: {SENSE: {}})
+    interaction: InteractionConfig = field(default_factory=InteractionConfig)
     account: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,7 +64,7 @@ def read_settings(path: str, family: str, model_type: str) -> Any:
             f"checkpoint {path!r} holds a model of type {settings.model_type!r}; the family "
             f"{family!r} is {model_type!r}"
         )
-    text = settings.text_config
+    text = getattr(settings, "text_config", settings)
     if text.is_encoder_decoder:
         raise PolysenseError(
             f"checkpoint {path!r} has an encoder-decoder LLM ({text.model_type}), and Polysense "

@@ -1,23 +1,18 @@
-"""What a stage minimises: a batch becomes a sum of losses and the number of terms in it.
+"""Objectives in the LLM's words: the next one, and which ones.
 
-Sums and counts, not means, so that accumulated and distributed batches weigh every label the same.
+Both are sums over the batch's labels, with the number of them.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch.nn import functional
 
 from polysense.data.chat import IGNORED
-from polysense.errors import unknown_name
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 OTHERS = 4096  # random words that `words` tells a caption's words from
-
-Objective = Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,20 +86,3 @@ def word_losses(
     scale = 20.0 / vectors.detach().float().square().sum(dim=1).mean()
     logits = (embeddings.to(chosen.dtype) @ chosen.T).float() * scale
     return functional.cross_entropy(logits, inverse[: len(tokens)], reduction="none")
-
-
-OBJECTIVES: dict[str, Objective] = {"next_token": next_token, "words": words}
-
-# Objectives whose samples may share a row: `words` finds a signal's caption by its row, so they may
-# not.
-PACKED = frozenset({"next_token"})
-
-# Objectives that look for embeddings in the text: an interaction that leaves marks there has none.
-INLINE = frozenset({"words"})
-
-
-def objective_named(name: str) -> Objective:
-    """Return the objective called `name`; PolysenseError lists the known ones."""
-    if name not in OBJECTIVES:
-        raise unknown_name("objective", name, OBJECTIVES)
-    return OBJECTIVES[name]

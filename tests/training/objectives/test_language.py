@@ -1,11 +1,12 @@
-"""The objectives: sums and counts, and how captions are spelled."""
+"""The objectives in words: sums and counts, and how captions are spelled."""
 
 import pytest
 import torch
 from tiny import tiny_config
 
 from polysense.errors import PolysenseError
-from polysense.training.objectives import next_token, objective_named, rarity, spelled, words
+from polysense.training.objectives import objective_named
+from polysense.training.objectives.language import next_token, rarity, spelled, words
 from polysense.training.run import build, resolve
 
 
@@ -90,5 +91,7 @@ def test_words_is_least_where_each_embedding_is_its_word(model_and_batch, monkey
 
 
 def test_unknown_objective_names_the_known():
-    with pytest.raises(PolysenseError, match="Known: next_token, words"):
-        objective_named("contrast")
+    with pytest.raises(PolysenseError, match="Known: caption, contrast, match, next_token, words"):
+        objective_named("contrast+matching")
+    with pytest.raises(PolysenseError, match="only contrast, match, caption can be added up"):
+        objective_named("contrast+words")
