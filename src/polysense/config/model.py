@@ -33,11 +33,15 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
-    """The LLM: a hub name or a local folder of any decoder-only transformers model."""
+    """The LLM: a hub name or a local folder of any decoder-only transformers model.
+
+    `template` names a chat template of data/templates.py, for an LLM that brings none of its own.
+    """
 
     name: str
     revision: str | None = None
     lora: LoraConfig | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class ConnectorConfig:
     frames       learned time embeddings of the Perceiver; more frames interpolate them
     window       neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
+    reader       place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
     """
 
     kind: str = "mlp"
@@ -105,6 +110,7 @@ class ConnectorConfig:
     frames: int = 8
     window: int = 4
     vocabulary: int | None = None
+    reader: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

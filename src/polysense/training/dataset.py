@@ -51,7 +51,8 @@ class TrainingData:
         media = [self._signals(pick) for pick in picks]
         pad_id, features = self.processor.pad_id, self.encoded_senses
         if self.row_tokens is None:
-            return collate(items, media, pad_id, features)
+            batch = collate(items, media, pad_id, features)
+            return self.processor.led(batch, [self.samples[pick.index].messages for pick in picks])
         return collate_packed(items, media, pad_id, features, self.row_tokens)
 
     def prompt(self, index: int) -> Batch:
@@ -60,7 +61,8 @@ class TrainingData:
         ids = self.processor.chat.prompt(asked, self.form)
         media = self._signals(Pick(index, -index))  # view 0: the signal itself
         row = Encoded(ids, [IGNORED] * len(ids))
-        return collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        batch = collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        return self.processor.led(batch, [asked])
 
     @property
     def encoded_senses(self) -> frozenset[str]:

@@ -164,7 +164,9 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
         raise PolysenseError(
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
         )
-    shared = stage.packing and stage.objective in PACKED and packed_form(trainee.model.llm)
+    # Instructions are read sample by sample, and packing changes the samples' order.
+    alone = trainee.processor.instruction_tokenizer is not None or stage.objective not in PACKED
+    shared = stage.packing and not alone and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
     return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens)
 
