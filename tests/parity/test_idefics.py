@@ -61,7 +61,7 @@ def documents():
 
 def as_theirs(pair, batch):
     """A batch of ours as arguments of theirs: pictures by row, and who sees which, one for all."""
-    theirs, their_processor, ours, _ = pair
+    _, their_processor, ours, _ = pair
     held = batch["input_ids"] == ours.config.placeholders["image"]
     ids = batch["input_ids"].masked_fill(
         held, their_processor.tokenizer.convert_tokens_to_ids("<image>")

@@ -41,4 +41,4 @@ def test_progressive_alignment_with_and_without_replay():
     words, captions = alignment("alignment-1", ("image",), 100, 10)
     assert (words.name, words.objective, captions.objective) == ("words-1", "words", "next_token")
     assert (words.steps, captions.steps) == (100, 10)
-    assert not (words.combined or captions.combined)
+    assert (words.combined, captions.combined) == (False, False)

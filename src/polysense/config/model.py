@@ -33,11 +33,15 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
-    """The LLM: a hub name or a local folder of any decoder-only transformers model."""
+    """The LLM: a hub name or a local folder of any decoder-only transformers model.
+
+    `template` names a chat template of data/templates.py, for an LLM that brings none of its own.
+    """
 
     name: str
     revision: str | None = None
     lora: LoraConfig | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class ConnectorConfig:
     initial      what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
                  reads the captions, or a Blip2ForImageTextRetrieval, which has learnt them. Its
                  sizes are the Q-Former's (None: random weights, captions in ids of the LLM)
+    reader       place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
     """
 
     kind: str = "mlp"
@@ -119,6 +124,7 @@ class ConnectorConfig:
     vocabulary: int | None = None
     space: int | None = None
     initial: str | None = None
+    reader: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

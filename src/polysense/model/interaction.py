@@ -28,6 +28,7 @@ from polysense.model.splice import check_places, held_places, splice
 from polysense.model.view import counts_before, media_counts
 from polysense.model.visual_expert import VisualExpert
 
+MARKED = frozenset({"gated", "adapter"})  # kinds that leave marks in the text, and no embeddings
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
 
@@ -143,8 +144,9 @@ def arranged(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each row's signals of all modalities, [B, K, M, D], and their places, bool [B, T].
 
-    D, perhaps not the LLM's, is `width`. They stand in the order of their places in the text; short rows are filled up with
-    zeros, and where no row has a signal there is one of zeros that nobody sees.
+    D, perhaps not the LLM's, is `width`. They stand in the order of their places in the text;
+    short rows are filled up with zeros, and where no row has a signal there is one of zeros that
+    nobody sees.
     """
     sizes = {name: given.shape[1] for name, given in embeddings.items()}
     if len(set(sizes.values())) > 1:

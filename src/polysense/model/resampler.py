@@ -113,7 +113,7 @@ class PerceiverResampler(Branch):
 
     @staticmethod
     def time_embeddings(times: torch.Tensor, frames: int) -> torch.Tensor:
-        """Return the time embeddings [frames, E] of so many frames, from a table `times` of them."""
+        """Return the time embeddings [frames, E] of so many frames, by the table `times`."""
         if frames <= len(times):
             return times[:frames]
         table = times.T[None]

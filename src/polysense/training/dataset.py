@@ -57,17 +57,18 @@ class TrainingData:
         if self.row_tokens is not None:
             return collate_packed(items, media, pad_id, features, self.row_tokens)
         batch = collate(items, media, pad_id, features)
+        conversations = [self.samples[pick.index].messages for pick in picks]
         if self.captions is not None:
-            said = [caption_of(self.samples[pick.index].messages) for pick in picks]
-            batch["captions"] = self.captions.read(said)
-        return batch
+            batch["captions"] = self.captions.read([caption_of(turns) for turns in conversations])
+        return self.processor.led(batch, conversations)
 
     def prompt(self, index: int) -> Batch:
         """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""
         asked = self.samples[index].messages[:-1]
         row = Encoded.asked(self.processor.chat.prompt(asked, self.form))
         media = self._signals(Pick(index, -index))  # view 0: the signal itself
-        return collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        batch = collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        return self.processor.led(batch, [asked])
 
     @property
     def encoded_senses(self) -> frozenset[str]:

@@ -176,7 +176,10 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
             f"its task {stage.task!r} (data/tasks.py says which lines are for which task)"
         )
     objective = objective_named(stage.objective)
-    shared = stage.packing and objective.packs and packed_form(trainee.model.llm)
+    # Instructions are read sample by sample, and packing changes the samples' order.
+    led = trainee.processor.instruction_tokenizer is not None
+    packs = stage.packing and objective.packs and not led
+    shared = packs and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
     captions = None
     if objective.pairs:

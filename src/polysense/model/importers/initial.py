@@ -87,9 +87,11 @@ def load_initial(branches: Iterable[Any], path: str) -> str:
     load = load_bert
     if checked(path, AutoConfig.from_pretrained).model_type == "blip-2":
         load = load_retrieval
+    lines = []
     for branch in branches:
         placed, new, left = load(branch, path)
-    return f"Q-Former from {path}: {placed} tensors; new: {short(new)}; left out: {short(left)}"
+        lines.append(f"{placed} tensors; new: {short(new)}; left out: {short(left)}")
+    return f"Q-Former from {path}: {'; '.join(dict.fromkeys(lines))}"
 
 
 def short(names: Iterable[str]) -> str:
