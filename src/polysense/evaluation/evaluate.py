@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from polysense.evaluation.figures import (
     retrieval_figures,
     spread,
 )
-from polysense.evaluation.result import Answer, Evaluation, File, SenseResult, overall
+from polysense.evaluation.result import Answer, Evaluation, Figure, File, SenseResult, overall
 from polysense.modalities.source_words import word_of_source
 from polysense.training.features import FeatureCache
 from polysense.training.journal import progress_bar
@@ -48,7 +49,9 @@ def evaluate(
     with progress_bar(console, disable=not console.is_terminal) as progress:
         for sense, records in held_out.items():
             chosen = spread(records, most_of_each(config, len(held_out)))
-            task = progress.add_task(f"asking: {sense}", total=2 * len(chosen))
+            alone = len(modalities_of(chosen))
+            passes = 2 + (alone if alone > 1 else 0)  # captions, their ranks, and of each alone
+            task = progress.add_task(f"asking: {sense}", total=passes * len(chosen))
             known = train.get(sense, [])
             results.append(
                 score_sense(evaluator, chosen, records, known, partial(progress.advance, task))
@@ -105,6 +108,7 @@ def score_sense(
             *caption_figures(predicted, truth, nearest, labels),
             *retrieval_figures("", scores, columns),
             *retrieval_figures(", prior removed", without_prior(scores), columns),
+            *alone_figures(evaluator, chosen, choices, columns, advance),
         ),
         answers=tuple(
             Answer(
@@ -123,6 +127,30 @@ def score_sense(
     )
 
 
+def modalities_of(records: Sequence[Record]) -> list[str]:
+    """Return the modalities of some records that have the same ones."""
+    return list(dict.fromkeys(media.modality for media in records[0].media))
+
+
+def alone_figures(
+    evaluator: Evaluator,
+    chosen: Sequence[Record],
+    choices: Sequence[str],
+    columns: Sequence[int],
+    advance: Advance,
+) -> list[Figure]:
+    """Rank captions of samples with several modalities by one of them at a time: what adds what?"""
+    figures = []
+    for modality in modalities_of(chosen) if len(modalities_of(chosen)) > 1 else ():
+        alone = [
+            replace(record, media=tuple(m for m in record.media if m.modality == modality))
+            for record in chosen
+        ]
+        scores = without_prior(evaluator.scores(alone, choices, advance))
+        figures += retrieval_figures(f", prior removed, {modality} alone", scores, columns)
+    return figures
+
+
 def method(config: EvaluationConfig) -> dict[str, str]:
     """Say how the figures were made."""
     most = f"at most {config.per_sense} held-out samples, spread evenly" if config.per_sense else ""
@@ -136,6 +164,7 @@ def method(config: EvaluationConfig) -> dict[str, str]:
         "one, in the singular",
         "retrieval": "rank among the sense's distinct held-out captions by the sum of token "
         "log-likelihoods; prior removed: less a caption's mean likelihood over all signals",
+        "alone": "of samples with several modalities, captions ranked by one of them only",
         "blind": "the same outputs against captions of other samples of the sense: mean over up "
         "to 8 rotations of their order",
         "nearest neighbour": "caption of the nearest training sample of the sense, by the cosine "
