@@ -1,12 +1,20 @@
 """Senses are learnt one after the other, and a table says what is left of the earlier ones."""
 
 import json
+from types import SimpleNamespace
 
 import torch
 from tiny import two_senses_config
 
 from polysense.training.features import FeatureCache, media_of
-from polysense.training.forgetting import FILE, SenseScore, by_sense, forgetting_table, read_scores
+from polysense.training.forgetting import (
+    FILE,
+    SenseScore,
+    by_sense,
+    forgetting_table,
+    read_scores,
+    rounds,
+)
 from polysense.training.run import train
 
 
@@ -18,6 +26,29 @@ def test_scores_are_laid_out_by_sense_and_stage():
     assert [list(column.cells) for column in forgetting_table(stages).columns] == [
         ["b", "a"], ["0.50 (0.10)", "-"], ["0.50 (0.10)"] * 2,
     ]  # fmt: skip
+
+
+def samples_of(captions):
+    """Held-out data that has these captions, one record each, all of a sense "heat"."""
+    samples = [
+        SimpleNamespace(key=str(number), senses="heat", about={"caption": caption})
+        for number, caption in enumerate(captions)
+    ]
+    return SimpleNamespace(samples=samples)
+
+
+def test_captions_are_dealt_to_rounds_of_the_same_size():
+    found = rounds(samples_of([f"caption {number:02d}" for number in range(31)]), "heat")
+    assert [len(captions) for _, captions in found] == [12, 12]
+    assert [len(indices) for indices, _ in found] == [12, 12]
+    assert not set(found[0][1]) & set(found[1][1])
+    assert rounds(samples_of(["a", "b"]), "imu") == [([], [])]
+
+
+def test_signals_of_a_caption_are_taken_in_turn():
+    ((indices, captions),) = rounds(samples_of(["a", "a", "a", "b", "b", "c"]), "heat")
+    assert captions == ["a", "b", "c"]
+    assert indices == [0, 3, 5, 1, 4, 2]
 
 
 def test_every_known_sense_is_scored_after_each_stage(tmp_path):

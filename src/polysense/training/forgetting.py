@@ -1,7 +1,8 @@
 """The forgetting table: how well every known sense is understood after each stage.
 
 Score of a sense: of its held-out signals, the share whose own caption the model finds the likeliest
-among that sense's captions (at most `CHOICES` of them), the captions' own probability taken out.
+of `CHOICES` captions of that sense (of all, if it has fewer), the captions' own probability taken
+out.
 Blind: the same with another signal's likelihoods. In: the trainee after a stage. Out: lines of
 forgetting.json, one a stage, so that a later stage's loss of an earlier sense is seen at once.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -29,7 +31,7 @@ from polysense.training.likelihood import (
 from polysense.writing import write_text
 
 FILE = "forgetting.json"
-SIGNALS, CHOICES = 24, 12
+SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a sense
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,12 @@ class SenseScore:
     blind: float
 
 
-def chosen_signals(data: TrainingData, sense: str) -> tuple[list[int], list[str]]:
-    """Return indices of samples of `sense`, one a record, and the captions to choose from.
+def rounds(data: TrainingData, sense: str) -> list[tuple[list[int], list[str]]]:
+    """Return (indices of samples of `sense`, the captions to choose from) of each round.
 
-    Captions are the most frequent ones, so that as many signals as can be have theirs among them;
-    a caption's signals are taken in turn, so that no caption fills the table.
+    The most frequent captions are dealt to rounds of `CHOICES`, so that chance is the same in each
+    and as many signals as can be have theirs among them. A caption's signals are taken in turn, one
+    a record, so that no caption fills a round.
     """
     by_caption: dict[str, list[int]] = {}
     keys: set[str] = set()
@@ -57,15 +60,14 @@ def chosen_signals(data: TrainingData, sense: str) -> tuple[list[int], list[str]
             keys.add(sample.key)
             by_caption.setdefault(captioned, []).append(index)
     captions = sorted(by_caption, key=lambda caption: (-len(by_caption[caption]), caption))
-    captions = captions[:CHOICES]
-    turns = max((len(by_caption[caption]) for caption in captions), default=0)
-    taken = [
-        by_caption[caption][turn]
-        for turn in range(turns)
-        for caption in captions
-        if turn < len(by_caption[caption])
-    ]
-    return taken[:SIGNALS], captions
+    count = min(ROUNDS, max(1, len(captions) // CHOICES))
+    dealt = [captions[: count * CHOICES][number::count] for number in range(count)]
+    return [(in_turn([by_caption[caption] for caption in some])[:SIGNALS], some) for some in dealt]
+
+
+def in_turn(groups: Sequence[Sequence[int]]) -> list[int]:
+    """Return the first of every group, then the second of every group, and so on."""
+    return [number for turn in zip_longest(*groups) for number in turn if number is not None]
 
 
 @torch.inference_mode()
@@ -73,23 +75,23 @@ def score_sense(
     model: PolysenseModel, processor: PolysenseProcessor, data: TrainingData, sense: str
 ) -> SenseScore | None:
     """Score one sense on `data`; None where it has fewer than two captions."""
-    indices, captions = chosen_signals(data, sense)
-    if len(captions) < 2:
-        return None
     model.eval()
-    ids = caption_ids(processor.text_tokenizer, captions)
-    prompts = seen_in_turn(model, (data.prompt(index).to(model.device) for index in indices))
-    scores = without_prior(score_matrix(model.llm, prompts, ids))
-    truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
-    # Neighbours in the order have different captions, so a row moved by one is a stranger's.
-    own, blind = ranks(scores, truth), ranks(scores.roll(1, dims=0), truth)
-    return SenseScore(
-        sense,
-        len(indices),
-        len(captions),
-        float((own == 1).float().mean()),
-        float((blind == 1).float().mean()),
-    )
+    own, blind, choices = [], [], 0
+    for indices, captions in rounds(data, sense):
+        if len(captions) < 2:
+            return None
+        ids = caption_ids(processor.text_tokenizer, captions)
+        prompts = seen_in_turn(model, (data.prompt(index).to(model.device) for index in indices))
+        scores = without_prior(score_matrix(model.llm, prompts, ids))
+        truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
+        own.append(ranks(scores, truth))
+        # Neighbours in the order have different captions: a row moved by one is a stranger's.
+        blind.append(ranks(scores.roll(1, dims=0), truth))
+        choices = len(captions)
+    if not own:
+        return None
+    right, guessed = ((torch.cat(found) == 1).float() for found in (own, blind))
+    return SenseScore(sense, len(right), choices, float(right.mean()), float(guessed.mean()))
 
 
 def note_scores(folder: Path, stage: str, scores: Sequence[SenseScore]) -> None:

@@ -16,7 +16,7 @@ from polysense.training.dataset import TrainingData
 from polysense.training.objectives import objective_named
 from polysense.training.order import Pick
 
-MOST = 256  # held-out samples, spread evenly: a glance during training, not the evaluation
+MOST = 96  # held-out samples, spread evenly: a glance during training, not the evaluation
 
 
 @dataclass(frozen=True)
