@@ -88,7 +88,7 @@ def published(config: RunConfig) -> PolysenseModel:
     model = "polysense.model.polysense_model"
     with (
         mock.patch(f"{model}.load_llm", meta_llm),
-        mock.patch(f"{model}.embedding_scale", lambda llm: 0.02),
+        mock.patch(f"{model}.embedding_scale", return_value=0.02),
         mock.patch("polysense.model.encoders.load_tower", meta_tower),
         torch.device("meta"),
     ):
