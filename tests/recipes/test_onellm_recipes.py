@@ -39,6 +39,10 @@ def test_progressive_alignment_with_and_without_replay():
     alone = [stage for stage in progressive(replay=False) if stage.score]
     assert [len(stage.senses) for stage in alone] == [1, 3, 4, 0]
     words, captions = alignment("alignment-1", ("image",), 100, 10)
-    assert (words.name, words.objective, captions.objective) == ("words-1", "words", "next_token")
+    assert (words.name, words.objective, captions.objective) == (
+        "words-1",
+        "spelling",
+        "next_token",
+    )
     assert (words.steps, captions.steps) == (100, 10)
     assert (words.combined, captions.combined) == (False, False)

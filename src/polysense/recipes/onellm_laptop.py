@@ -102,13 +102,13 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
 def alignment(
     name: str, senses: tuple[str, ...], word_steps: int, steps: int
 ) -> tuple[Stage, Stage]:
-    """Return two stages: the words of captions, and captions through the frozen LLM."""
+    """Return two stages: spelling captions, and saying them through the frozen LLM."""
     words = Stage(
         name.replace("alignment", "words"),
         learn=("tokenizers", "connector"),
         senses=senses,
         combined=False,
-        objective="words",
+        objective="spelling",
         steps=word_steps,
         batch_size=64,
         learning_rate=1e-3,
