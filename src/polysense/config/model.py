@@ -33,11 +33,15 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
-    """The LLM: a hub name or a local folder of any decoder-only transformers model."""
+    """The LLM: a hub name or a local folder of any decoder-only transformers model.
+
+    `template` names a chat template of data/templates.py, for an LLM that brings none of its own.
+    """
 
     name: str
     revision: str | None = None
     lora: LoraConfig | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class ConnectorConfig:
     query_key_norm   whether its heads norm their queries and keys
     window       neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
+    reader       place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
     space        width in which the Q-Former compares queries and captions: with it, it can learn
                  BLIP-2's objectives on them (None: it cannot; 256 in the paper)
     initial      what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
@@ -117,6 +122,7 @@ class ConnectorConfig:
     query_key_norm: bool = False
     window: int = 4
     vocabulary: int | None = None
+    reader: str | None = None
     space: int | None = None
     initial: str | None = None
 

@@ -115,6 +115,10 @@ class PolysenseProcessor:
         batch = collate(rows, signals, self.pad_id, side="left")
         if add_generation_prompt:
             del batch["labels"]
+        return self.led(batch, conversations)
+
+    def led(self, batch: Batch, conversations: Sequence[Sequence[Message]]) -> Batch:
+        """Add to a batch of conversations what a connector that follows instructions is told."""
         if self.instruction_tokenizer is not None:
             batch["instructions"] = self.read_instructions(conversations)
         return batch
@@ -148,7 +152,7 @@ class PolysenseProcessor:
             for name, said in texts.items()
         }
         return {
-            name: {"text_ids": values["input_ids"], "text_mask": values["attention_mask"]}
+            name: {"text_ids": values["input_ids"].long(), "text_mask": values["attention_mask"]}
             for name, values in coded.items()
         }
 

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from polysense.data.processor import placeholder_token
+from polysense.errors import unknown_name
 from polysense.modalities import MODALITIES
 
 PARTED = (
@@ -95,6 +96,13 @@ TEMPLATES: dict[str, str] = {
 # What an LLM learnt to write behind its answer, in place of its end-of-text token: a line's begin,
 # or a token of its own.
 ENDINGS = {"onellm": "###", "idefics-instruct": "<end_of_utterance>"}
+
+
+def template_named(name: str | None) -> str | None:
+    """Return the template called `name`, None for None; PolysenseError lists the known ones."""
+    if name is not None and name not in TEMPLATES:
+        raise unknown_name("chat template", name, TEMPLATES)
+    return None if name is None else TEMPLATES[name]
 
 
 def writes_words(text_tokenizer: Any) -> bool:

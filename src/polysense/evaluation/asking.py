@@ -34,14 +34,15 @@ class Evaluator:
     def prompt(self, records: Sequence[Record]) -> Batch:
         """Return the padded prompts of some records: their signals and the question."""
         rows, media = [], []
-        for record in records:
-            asked = Message("user", (*record.media, Text(self.config.question)))
-            ids = self.processor.chat.prompt([asked], self.processor.form)
+        question = Text(self.config.question)
+        conversations = [[Message("user", (*record.media, question))] for record in records]
+        for record, asked in zip(records, conversations, strict=True):
+            ids = self.processor.chat.prompt(asked, self.processor.form)
             rows.append(Encoded(ids, [IGNORED] * len(ids)))
             media.append(self.cache.first_views(record.media))
         batch = collate(rows, media, self.processor.pad_id, self.cache.encoded, "left")
         del batch["labels"]
-        return batch.to(self.model.device)
+        return self.processor.led(batch, conversations).to(self.model.device)
 
     @torch.inference_mode()
     def captions(self, records: Sequence[Record], advance: Advance) -> list[str]:

@@ -28,6 +28,7 @@ from polysense.model.splice import check_places, held_places, splice
 from polysense.model.view import counts_before, media_counts
 from polysense.model.visual_expert import VisualExpert
 
+MARKED = frozenset({"gated", "adapter"})  # kinds that leave marks in the text, and no embeddings
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
 

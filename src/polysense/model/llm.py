@@ -95,13 +95,26 @@ def load_words(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return llm.requires_grad_(False).eval()
 
 
-def load_text_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load the LLM's tokenizer; it must bring a chat template and an end-of-text token."""
+def load_reader(name: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer in whose ids a connector reads what the user says."""
+    tokenizer = load_pretrained("connector.reader", AutoTokenizer.from_pretrained, name, None)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_text_tokenizer(
+    name: str, revision: str | None = None, template: str | None = None
+) -> PreTrainedTokenizerBase:
+    """Load the LLM's tokenizer; it must bring an end-of-text token and a chat template, unless
+    `template`, in Jinja, is to stand for it."""
     tokenizer = load_pretrained("tokenizer of LLM", AutoTokenizer.from_pretrained, name, revision)
+    if template is not None:
+        tokenizer.chat_template = template
     if not getattr(tokenizer, "chat_template", None):
         raise PolysenseError(
-            f"LLM {name!r} has no chat template: use its instruct or chat variant, or put a "
-            "chat_template.jinja into the folder"
+            f"LLM {name!r} has no chat template: use its instruct or chat variant, put a "
+            "chat_template.jinja into the folder, or set model.llm.template"
         )
     if tokenizer.eos_token_id is None:
         raise PolysenseError(f"LLM {name!r} has no end-of-text token: set eos_token in its folder")

@@ -5,7 +5,11 @@ from pathlib import Path
 
 from polysense.config import RunConfig
 from polysense.errors import unknown_name
+from polysense.recipes.blip2 import blip2, instructblip, minigpt4
+from polysense.recipes.deep_fusion import cogvlm, flamingo, qwen_vl
 from polysense.recipes.laptop import laptop
+from polysense.recipes.llava import llava, llava_15, vila
+from polysense.recipes.many_senses import pandagpt, x_llm
 from polysense.recipes.onellm import onellm_7b
 from polysense.recipes.onellm_laptop import (
     onellm_laptop,
@@ -15,7 +19,23 @@ from polysense.recipes.onellm_laptop import (
 
 Recipe = Callable[[Path, str | None], RunConfig]
 
+# Other systems as recipes over these parts (docs/recipes.md); on_laptop.py makes them small.
+PEERS: dict[str, Recipe] = {
+    "blip2": blip2,
+    "cogvlm": cogvlm,
+    "flamingo": flamingo,
+    "instructblip": instructblip,
+    "llava": llava,
+    "llava-1.5": llava_15,
+    "minigpt4": minigpt4,
+    "pandagpt": pandagpt,
+    "qwen-vl": qwen_vl,
+    "vila": vila,
+    "x-llm": x_llm,
+}
+
 RECIPES: dict[str, Recipe] = {
+    **PEERS,
     "laptop": laptop,
     "onellm-7b": onellm_7b,
     "onellm-laptop": onellm_laptop,

@@ -56,10 +56,10 @@ class TrainingData:
         pad_id, features = self.processor.pad_id, self.encoded_senses
         if self.row_tokens is not None:
             return collate_packed(items, media, pad_id, features, self.row_tokens)
-        batch = collate(items, media, pad_id, features)
+        conversations = [self.samples[pick.index].messages for pick in picks]
+        batch = self.processor.led(collate(items, media, pad_id, features), conversations)
         if self.captions is not None:
-            said = [caption_of(self.samples[pick.index].messages) for pick in picks]
-            batch["captions"] = self.captions.read(said)
+            batch["captions"] = self.captions.read([caption_of(said) for said in conversations])
         return batch
 
     def prompt(self, index: int) -> Batch:
@@ -68,7 +68,8 @@ class TrainingData:
         ids = self.processor.chat.prompt(asked, self.form)
         media = self._signals(Pick(index, -index))  # view 0: the signal itself
         row = Encoded(ids, [IGNORED] * len(ids))
-        return collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        batch = collate([row], [media], self.processor.pad_id, self.encoded_senses)
+        return self.processor.led(batch, [asked])
 
     @property
     def encoded_senses(self) -> frozenset[str]:

@@ -18,10 +18,11 @@ from rich.console import Console
 from polysense.config import RunConfig
 from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
+from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
 from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.llm import load_text_tokenizer
+from polysense.model.llm import load_reader, load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
@@ -58,11 +59,13 @@ def resolve(config: RunConfig) -> RunConfig:
 
 def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     """Build a new model and its processor."""
-    llm = config.model.llm
-    text_tokenizer = load_text_tokenizer(llm.name, llm.revision)
+    llm, reader = config.model.llm, config.model.connector.reader
+    text_tokenizer = load_text_tokenizer(llm.name, llm.revision, template_named(llm.template))
     model = PolysenseModel(PolysenseConfig(model=to_json(config.model)))
     begin(model)
-    processor = PolysenseProcessor.for_model(model, text_tokenizer, config.model.system)
+    processor = PolysenseProcessor.for_model(
+        model, text_tokenizer, config.model.system, load_reader(reader) if reader else None
+    )
     processor.captions = caption_reader(config.model)
     model.config.placeholders = processor.placeholders
     model.config.fingerprints = fingerprints(model)

@@ -169,7 +169,9 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
             f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'}"
         )
     objective = objective_named(stage.objective)
-    shared = stage.packing and objective.packs and packed_form(trainee.model.llm)
+    # Instructions are read sample by sample, and packing changes the samples' order.
+    alone = trainee.processor.instruction_tokenizer is not None or not objective.packs
+    shared = stage.packing and not alone and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
     captions = None
     if objective.pairs:

@@ -1,0 +1,59 @@
+"""Peers' recipes at the published sizes, without weights: what moves, and what the table says."""
+
+from pathlib import Path
+
+import pytest
+from architectures import published
+
+from polysense.errors import PolysenseError
+from polysense.model.selection import select
+from polysense.recipes import PEERS, RECIPES
+from polysense.recipes.peers import SAMPLES_AT_ONCE
+from polysense.training.stages import check_stages
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/recipes.md"
+
+# What is frozen through all stages, and what moves in one.
+FROZEN = {
+    "llm": {"blip2", "cogvlm", "flamingo", "instructblip", "minigpt4", "x-llm"},
+    "encoder": set(PEERS) - {"qwen-vl"},
+}
+
+
+def rows():
+    """The table's lines by recipe: the last two columns."""
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0].strip("`"): row[3:] for row in cells}
+
+
+def percent(share):
+    digits = 1 if 0.95 < share < 0.99 else 2
+    return f"{100 * share:.{digits}f} %"
+
+
+def test_every_peer_is_registered_and_in_the_table():
+    assert set(PEERS) == set(rows())
+    assert all(RECIPES[name] is recipe for name, recipe in PEERS.items())
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_stages_freezing_and_shares(name):
+    config = PEERS[name](Path("data"), "pairs.jsonl")
+    assert config.recipe == name
+    assert all(s.batch_size // s.accumulation <= 2 * SAMPLES_AT_ONCE for s in config.stages)
+    model = published(config)
+    check_stages(model, config)
+    size = sum(weight.numel() for weight in model.parameters())
+    learnt = [select(model, stage.learn) for stage in config.stages]
+    moving = {part.split(".")[0] for stage in learnt for part in stage}
+    for part, recipes in FROZEN.items():
+        assert (part not in moving) == (name in recipes)
+    shares = [sum(weight.numel() for weight in part.values()) / size for part in learnt]
+    assert rows()[name] == [f"{size / 1e9:.2f} B", ", ".join(map(percent, shares))]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_data_of_ones_own_is_needed(name):
+    with pytest.raises(PolysenseError, match=f"polysense train {name} --data"):
+        PEERS[name](Path("data"), None)
