@@ -87,8 +87,8 @@ def load_initial(branches: Iterable[Any], path: str) -> str:
     load = load_bert
     if checked(path, AutoConfig.from_pretrained).model_type == "blip-2":
         load = load_retrieval
-    for branch in branches:
-        placed, new, left = load(branch, path)
+    # The branches of all senses are alike: one account says it of each.
+    placed, new, left = [load(branch, path) for branch in branches][0]
     return f"Q-Former from {path}: {placed} tensors; new: {short(new)}; left out: {short(left)}"
 
 

@@ -48,8 +48,8 @@ class Pairs:
     @cached_property
     def everyone(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features [W, F, E], text_ids and text_mask [W, L] of all processes."""
-        rows = (gathered_rows(row) for row in (self.text_ids, self.text_mask))
-        return gathered(self.features), *rows
+        ids, mask = gathered_rows(self.text_ids), gathered_rows(self.text_mask)
+        return gathered(self.features), ids, mask
 
     @cached_property
     def logits(self) -> tuple[torch.Tensor, torch.Tensor]:
