@@ -1,4 +1,4 @@
-"""BLIP-2's second stage (2301.12597), InstructBLIP's (2305.06500), MiniGPT-4's two."""
+"""BLIP-2's two stages (2301.12597), InstructBLIP's (2305.06500), MiniGPT-4's two."""
 
 from pathlib import Path
 
@@ -8,10 +8,12 @@ from polysense.recipes.blip2 import blip2, instructblip, minigpt4
 
 
 def test_schedules():
-    assert schedule(blip2) == [(1920, 1e-4, 80_000)]
+    assert schedule(blip2) == [(1680, 1e-4, 250_000), (1920, 1e-4, 80_000)]
     assert schedule(instructblip) == [(128, 1e-5, 60_000)]
     assert schedule(minigpt4) == [(256, 1e-4, 20_000), (12, 3e-5, 400)]
-    (generation,) = blip2(Path("data"), "pairs.jsonl").stages
+    representation, generation = blip2(Path("data"), "pairs.jsonl").stages
+    assert representation.objective == "contrast+match+caption"
+    assert representation.accumulation == 1  # a caption is told from all others of the batch
     assert (generation.minimum_rate, generation.betas) == (5e-5, (0.9, 0.98))
     assert round(generation.warmup * 80_000) == 2_000
 

@@ -7,6 +7,7 @@ behind it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,24 @@ def q_former(**options: Any) -> ConnectorConfig:
 
 
 def blip2(folder: Path, manifest: str | None) -> RunConfig:
-    """BLIP-2 with OPT-2.7B: generative learning, 80 K steps (129 M pairs), the LLM frozen."""
+    """BLIP-2 with OPT-2.7B: the Q-Former, from BERT, learns from captions for 250 K steps (129 M
+    pairs), then in front of the frozen LLM for 80 K."""
+    representation = captions(
+        "representation", ("connector",), 1680, 1e-4, steps=250_000, warmup=2_000 / 250_000,
+        minimum_rate=1e-5, weight_decay=0.05, betas=(0.9, 0.98),
+        objective="contrast+match+caption",
+    )  # fmt: skip
     return RunConfig(
         recipe="blip2",
         model=ModelConfig(
             llm=LanguageModelConfig("facebook/opt-2.7b", template="blip2"),
             encoder=EVA,
-            connector=q_former(),
+            connector=q_former(space=256, vocabulary=BERT_VOCABULARY, initial="bert-base-uncased"),
             modalities={"image": {"fit": "stretch"}},
         ),
         data=own_pairs(manifest, "blip2"),
         stages=(
+            replace(representation, accumulation=1),  # captions are told from those beside them
             captions(
                 "generation", ("connector",), 1920, 1e-4, steps=80_000, warmup=2_000 / 80_000,
                 minimum_rate=5e-5, weight_decay=0.05, betas=(0.9, 0.98),

@@ -26,6 +26,7 @@ from polysense.errors import require
 from polysense.model.interaction import MARKED
 from polysense.recipes.laptop_data import LaptopData, prepare
 from polysense.recipes.own_senses import with_senses
+from polysense.training.objectives import objective_named
 
 CAPTION_STEPS, INSTRUCTION_STEPS = 120, 80  # shared by a recipe's stages of either task
 GRID = 4  # features of a picture: GRID x GRID
@@ -82,9 +83,11 @@ def small_model(model: ModelConfig, data: LaptopData, sight: str, lora: bool) ->
 
 
 def small_connector(connector: ConnectorConfig, llm: str) -> ConnectorConfig:
-    """Return the connector at the laptop's sizes; its reader's ids are the LLM's."""
+    """Return the connector at the laptop's sizes; what it reads is in the LLM's ids."""
     sizes = SIZES.get(connector.kind, {})
     read = {"vocabulary": 49_152, "reader": llm} if connector.reader else {}
+    if connector.space:
+        read = {"space": 64, "vocabulary": None, "initial": None}
     return replace(connector, norm=True, dropout=0.3, **sizes, **read)
 
 
@@ -92,8 +95,11 @@ def small_stages(stages: tuple[Stage, ...], interaction: InteractionConfig) -> t
     """Return the stages at the laptop's budget, which is the same for every recipe.
 
     A recipe without instructions gets a stage of them, learning what its last stage learns, so that
-    all are asked alike. Where embeddings stand among words, `words` comes first, as in `laptop`.
+    all are asked alike. Where embeddings stand among words, `words` comes first, as in `laptop`;
+    before it only what a Q-Former learns without the LLM, which has steps of its own.
     """
+    paired = [stage for stage in stages if objective_named(stage.objective).pairs]
+    stages = tuple(stage for stage in stages if stage not in paired)
     if all(stage.task != "instruction" for stage in stages):
         last = replace(stages[-1], name="instruction", task="instruction", chat="template")
         stages = (*stages, last)
@@ -114,7 +120,8 @@ def small_stages(stages: tuple[Stage, ...], interaction: InteractionConfig) -> t
         weight_decay=0.05,
         evaluate_every=1_000,
     )
-    return tuple(small) if interaction.kind in MARKED else (words, *small)
+    first = [small_stage(stage, CAPTION_STEPS) for stage in paired]
+    return (*first, *small) if interaction.kind in MARKED else (*first, words, *small)
 
 
 def small_stage(stage: Stage, steps: int) -> Stage:
