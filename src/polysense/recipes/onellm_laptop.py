@@ -92,7 +92,7 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    course = ((FIRST, 200, 25), (SECOND, 250, 25), (THIRD, 300, 30))
+    course = ((FIRST, 300, 25), (SECOND, 250, 15), (THIRD, 350, 20))
     for number, (new, word_steps, steps) in enumerate(course, start=1):
         known = (*known, *new) if replay else new
         stages += alignment(f"alignment-{number}", known, word_steps, steps)
@@ -136,8 +136,8 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=45,
-        batch_size=32,
+        steps=38,
+        batch_size=28,
         learning_rate=5e-4,
         evaluate_every=10_000,
     )
