@@ -88,7 +88,8 @@ def load_initial(branches: Iterable[Any], path: str) -> str:
     if checked(path, AutoConfig.from_pretrained).model_type == "blip-2":
         load = load_retrieval
     # The branches of all senses are alike: one account says it of each.
-    placed, new, left = [load(branch, path) for branch in branches][0]
+    accounts = [load(branch, path) for branch in branches]
+    placed, new, left = accounts[0]
     return f"Q-Former from {path}: {placed} tensors; new: {short(new)}; left out: {short(left)}"
 
 
