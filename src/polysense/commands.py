@@ -192,7 +192,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
         raise PolysenseError(
             "benchmarks are in the repository only: install it with pip install -e"
         )
-    names = {path.stem for path in folder.glob("*.py")} - {"measure"}
+    names = {path.stem for path in folder.glob("*.py")} - {"measure", "connectors_table"}
     if arguments.name not in names:
         raise unknown_name("benchmark", arguments.name, names)
     command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]
