@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def row_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
         **scores(trainee, options.held_out),
         "held_out_loss": last["held_out_loss"],
         "blind_loss": last["blind_loss"],
-        "processor_seconds": sum(line.get("processor_seconds", 0.0) for log in logs for line in log),
+        "processor_seconds": sum(line.get("processor_seconds", 0.0) for line in chain(*logs)),
         "settings": settings_of(options),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

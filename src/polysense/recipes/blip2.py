@@ -20,7 +20,8 @@ HEADS = ("query_projection", "text_projection", "temperature", "verdict", "next_
 REPRESENTATION = tuple(f"connector.branches.*.{part}" for part in ("former", *HEADS))
 # What reads pictures for the LLM: all but words and what only they go through.
 QUERY_PARTS = (
-    "queries", "norm", "layers.*.attention", "layers.*.cross_attention", "layers.*.query_feedforward"
+    "queries", "norm", "layers.*.attention", "layers.*.cross_attention",
+    "layers.*.query_feedforward",
 )  # fmt: skip
 READOUT = ("connector.branches.*.readout",)
 LED = (*READOUT, "connector.branches.*.former")  # the instruction's words learn too

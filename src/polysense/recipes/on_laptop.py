@@ -15,7 +15,6 @@ from polysense.config import (
     DataConfig,
     EncoderConfig,
     EvaluationConfig,
-    InteractionConfig,
     LanguageModelConfig,
     LoraConfig,
     ModelConfig,
@@ -174,4 +173,5 @@ def small_stage(stage: Stage, steps: int) -> Stage:
         checkpoint_every=100,
         evaluate_every=1_000,
         row_tokens=512,
+        score=False,  # one sense forgets nothing
     )
