@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polysense.training.stages import Trainee
 
 DATA = "data"
-BENCH_PARTS = {"measure", "models", "peer", "pictures", "profiled"}  # what the benchmarks share
+BENCH_PARTS = {"connectors_table", "measure", "models", "peer", "pictures", "profiled"}
 
 
 def train_command(arguments: argparse.Namespace) -> None:

@@ -48,8 +48,12 @@ def test_the_way_from_features_to_words_is_the_recipes_and_the_budget_everybodys
     aligned = [stage for stage in small.stages if stage.objective == "next_token"]
     assert 195 <= sum(stage.steps or 0 for stage in aligned) <= 200
     assert aligned[-1].task == "instruction"
-    words = [stage for stage in small.stages if stage.objective == "words"]
-    assert bool(words) == (name != "flamingo")
+    first = [stage.name for stage in small.stages if stage.objective != "next_token"]
+    formers = {"blip2", "instructblip", "minigpt4", "x-llm"}
+    assert first == (
+        [] if name == "flamingo" else ["representation" if name in formers else "words"]
+    )
+    assert small.model.connector.initial is None
     assert any("lora" in part for s in aligned for part in s.learn) == bool(small.model.llm.lora)
 
 
@@ -87,6 +91,14 @@ def test_instructblip_is_told_the_question_in_training_and_when_asked(laptop, pa
     assert [words.replace(reader.pad_token, "") for words in told] == questions
     alone = data.prompt(3)["instructions"]["image"]["text_ids"]
     assert reader.decode(alone[0]) == questions[1]
+
+
+def test_a_budget_is_shared_by_a_recipes_stages(laptop, monkeypatch):
+    vila = PEERS["vila"](Path("data"), "pairs.jsonl")
+    small = on_laptop.on_laptop(vila, Path("data"), budget=on_laptop.Budget(50, beginning=0))
+    assert [(s.name, s.steps) for s in small.stages] == [
+        ("projector", 15), ("documents", 15), ("instruction", 20)
+    ]  # fmt: skip
 
 
 def test_a_recipe_without_pictures_is_refused(laptop):

@@ -17,7 +17,7 @@ from polysense.config import (
     ModelConfig,
     RunConfig,
 )
-from polysense.recipes.blip2 import MEMORY, q_former
+from polysense.recipes.blip2 import MEMORY, q_former, query_side
 from polysense.recipes.peers import EVA, captions, instructions, own_pairs, vicuna
 
 SIGHTS = ("image", "video", "depth", "normal")
@@ -56,7 +56,7 @@ def x_llm(folder: Path, manifest: str | None) -> RunConfig:
     sound goes through the one encoder by a tokenizer of its own, where the paper has another.
     """
     usual = {"minimum_rate": 1e-8, "weight_decay": 0.05, "betas": MEMORY}
-    hearing = ("connector.branches.audio", "tokenizers.audio")
+    hearing = (*query_side("audio"), "tokenizers.audio")
     return RunConfig(
         recipe="x-llm",
         model=ModelConfig(
@@ -67,12 +67,12 @@ def x_llm(folder: Path, manifest: str | None) -> RunConfig:
         ),
         data=own_pairs(manifest, "x-llm"),
         stages=(
-            captions("image", ("connector.branches.image",), 256, 3e-5, senses=("image",),
+            captions("image", query_side("image"), 256, 3e-5, senses=("image",),
                      epochs=2, **usual),
-            captions("video", ("connector.branches.video",), 64, 1e-5, senses=("video",),
+            captions("video", query_side("video"), 64, 1e-5, senses=("video",),
                      epochs=5, **usual),
             captions("audio", hearing, 1024, 1e-4, senses=("audio",), epochs=30, **usual),
-            instructions("instruction", ("connector",), 128, 1e-6, epochs=2,
+            instructions("instruction", query_side(), 128, 1e-6, epochs=2,
                          **{**usual, "minimum_rate": 1e-6}),
         ),
     )  # fmt: skip

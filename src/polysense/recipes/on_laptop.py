@@ -1,12 +1,12 @@
 """A peer's recipe on two cores: its connector, interaction and freezing over the laptop's parts.
 
 LLM, encoder and pictures are those of the recipe `laptop`, sizes are small, and every recipe gets
-the same number of steps, so that what is compared is the way from features to words.
+the same budget, so that what is compared is the way from features to words.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from polysense.config import (
     DataConfig,
     EncoderConfig,
     EvaluationConfig,
-    InteractionConfig,
     LanguageModelConfig,
     LoraConfig,
     ModelConfig,
@@ -24,25 +23,44 @@ from polysense.config import (
 )
 from polysense.errors import require
 from polysense.model.interaction import MARKED
+from polysense.recipes.blip2 import REPRESENTATION
 from polysense.recipes.laptop_data import LaptopData, prepare
 from polysense.recipes.own_senses import with_senses
 from polysense.training.objectives import objective_named
 
-CAPTION_STEPS, INSTRUCTION_STEPS = 120, 80  # shared by a recipe's stages of either task
+CAPTION_SHARE = 0.6  # of the steps, shared by a recipe's stages on captions
 GRID = 4  # features of a picture: GRID x GRID
 RATE = 1e-3
 
 # What a connector has on a laptop; what stands at None here is as in the recipe.
 SIZES: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": 1024},
-    "qformer": {"width": 384, "layers": 4, "heads": 6, "queries": 8, "feedforward": 1536},
+    "qformer": {
+        "width": 384, "layers": 4, "heads": 6, "queries": 8, "feedforward": 1536, "space": 128,
+        "initial": None, "vocabulary": None,  # no checkpoint is this small; ids are the LLM's
+    },
     "perceiver": {"layers": 2, "heads": 6, "queries": 8, "feedforward": 1280},
     "resampler": {"width": 384, "heads": 6, "queries": 9},
     "upm": {"width": 384, "layers": 1, "heads": 6, "queries": 6, "feedforward": 768},
-}
+    "abstractor": {"width": 384, "layers": 1, "queries": 9},
+}  # fmt: skip
 
 
-def on_laptop(config: RunConfig, folder: Path, manifest: str | None = None) -> RunConfig:
+@dataclass(frozen=True)
+class Budget:
+    """What every recipe may spend.
+
+    steps      of 24 samples through the LLM: 6 of 10 on captions, the others on instructions
+    beginning  epochs before them that need no LLM: "words", or BLIP-2's first stage (0: none)
+    """
+
+    steps: int = 200
+    beginning: float = 10.0
+
+
+def on_laptop(
+    config: RunConfig, folder: Path, manifest: str | None = None, budget: Budget | None = None
+) -> RunConfig:
     """Return `config` at the laptop's size; data and weights are fetched into `folder`, once.
 
     It learns pictures, those of `manifest` or Tux Paint's, which is all that the recipes share.
@@ -59,7 +77,11 @@ def on_laptop(config: RunConfig, folder: Path, manifest: str | None = None) -> R
         evaluation=EvaluationConfig(max_new_tokens=24),
     )
     model = small_model(small.model, data, sight, llm_learns(config))
-    return replace(small, model=model, stages=small_stages(small.stages, model.interaction))
+    budget = budget or Budget()
+    stages = small_stages(small.stages, budget.steps)
+    if budget.beginning and (first := beginning(model, budget.beginning)):
+        stages = (first, *stages)
+    return replace(small, model=model, stages=stages)
 
 
 def llm_learns(config: RunConfig) -> bool:
@@ -83,45 +105,51 @@ def small_model(model: ModelConfig, data: LaptopData, sight: str, lora: bool) ->
 
 
 def small_connector(connector: ConnectorConfig, llm: str) -> ConnectorConfig:
-    """Return the connector at the laptop's sizes; what it reads is in the LLM's ids."""
+    """Return the connector at the laptop's sizes; its reader's ids are the LLM's."""
     sizes = SIZES.get(connector.kind, {})
-    read = {"vocabulary": 49_152, "reader": llm} if connector.reader else {}
-    if connector.space:
-        read = {"space": 64, "vocabulary": None, "initial": None}
+    read = {"reader": llm} if connector.reader else {}
     return replace(connector, norm=True, dropout=0.3, **sizes, **read)
 
 
-def small_stages(stages: tuple[Stage, ...], interaction: InteractionConfig) -> tuple[Stage, ...]:
-    """Return the stages at the laptop's budget, which is the same for every recipe.
+def small_stages(stages: tuple[Stage, ...], steps: int) -> tuple[Stage, ...]:
+    """Return the stages through the LLM, at `steps` in all.
 
     A recipe without instructions gets a stage of them, learning what its last stage learns, so that
-    all are asked alike. Where embeddings stand among words, `words` comes first, as in `laptop`;
-    before it only what a Q-Former learns without the LLM, which has steps of its own.
+    all are asked alike. BLIP-2's first stage is left to `beginning`.
     """
-    paired = [stage for stage in stages if objective_named(stage.objective).pairs]
-    stages = tuple(stage for stage in stages if stage not in paired)
+    stages = tuple(stage for stage in stages if not objective_named(stage.objective).pairs)
     if all(stage.task != "instruction" for stage in stages):
         last = replace(stages[-1], name="instruction", task="instruction", chat="template")
         stages = (*stages, last)
     counts = {task: sum(s.task == task for s in stages) for task in ("caption", "instruction")}
-    whole = CAPTION_STEPS + INSTRUCTION_STEPS
-    budget = {
-        "caption": CAPTION_STEPS,
-        "instruction": INSTRUCTION_STEPS if counts["caption"] else whole,
-    }
-    small = [small_stage(stage, budget[stage.task] // counts[stage.task]) for stage in stages]
+    captions = round(CAPTION_SHARE * steps) if counts["caption"] else 0
+    shares = {"caption": captions, "instruction": steps - captions}
+    return tuple(
+        small_stage(stage, max(1, shares[stage.task] // counts[stage.task])) for stage in stages
+    )
+
+
+def beginning(model: ModelConfig, epochs: float) -> Stage | None:
+    """Return the stage that comes first and needs no LLM; None where there can be none.
+
+    A Q-Former with a text side learns what BLIP-2's does, also where the recipe begins with a
+    checkpoint that has learnt it. Other embeddings learn words, as in `laptop`, where they stand
+    among words: what gated blocks read does not.
+    """
     words = Stage(
         "words",
         learn=("connector",),
         objective="words",
-        epochs=10,
+        epochs=epochs,
         batch_size=64,
         learning_rate=RATE,
         weight_decay=0.05,
         evaluate_every=1_000,
     )
-    first = [small_stage(stage, CAPTION_STEPS) for stage in paired]
-    return (*first, *small) if interaction.kind in MARKED else (*first, words, *small)
+    if model.connector.space:
+        paired = "contrast+match+caption"
+        return replace(words, name="representation", learn=REPRESENTATION, objective=paired)
+    return None if model.interaction.kind in MARKED else words
 
 
 def small_stage(stage: Stage, steps: int) -> Stage:
@@ -145,4 +173,5 @@ def small_stage(stage: Stage, steps: int) -> Stage:
         checkpoint_every=100,
         evaluate_every=1_000,
         row_tokens=512,
+        score=False,  # one sense forgets nothing
     )

@@ -41,6 +41,6 @@ def adapt(stage: Stage, senses: Collection[str], learning: tuple[str, ...]) -> S
     if stage.senses and not kept:
         return None
     learn = tuple(part for part in stage.learn if part != "tokenizers")
-    if "connector" in learn:
+    if any(part.startswith("connector") for part in learn):
         learn = (*learn, *learning)
     return replace(stage, senses=kept, learn=learn)

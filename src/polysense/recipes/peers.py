@@ -45,14 +45,8 @@ def captions(name: str, learn: tuple[str, ...], batch: int, rate: float, **optio
     `options` are a Stage's own. Cosine to `minimum_rate`, gradients clipped at 1.
     """
     usual = {"checkpoint_every": 1_000, "evaluate_every": 1_000, "balance": False}
-    return Stage(
-        name,
-        learn=learn,
-        batch_size=batch,
-        accumulation=max(1, batch // SAMPLES_AT_ONCE),
-        learning_rate=rate,
-        **{**usual, **options},
-    )
+    usual["accumulation"] = max(1, batch // SAMPLES_AT_ONCE)
+    return Stage(name, learn=learn, batch_size=batch, learning_rate=rate, **{**usual, **options})
 
 
 def instructions(

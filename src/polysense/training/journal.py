@@ -83,9 +83,19 @@ class Journal:
             self.board.close()
 
     def step(
-        self, step: int, loss: float, rate: float, norm: float, seconds: float, waited: float
+        self,
+        step: int,
+        loss: float,
+        rate: float,
+        norm: float,
+        seconds: float,
+        waited: float,
+        busy: float,
     ) -> None:
-        """Note one training step; of its `seconds`, the loop `waited` so many for data."""
+        """Note one training step; of its `seconds`, the loop `waited` so many for data.
+
+        `busy` is the processor's time over all threads, which a crowded machine hardly changes.
+        """
         if not self.main:
             return
         self.mean = loss if self.mean is None else 0.95 * self.mean + 0.05 * loss
@@ -93,7 +103,7 @@ class Journal:
         self.waited += waited
         speed = (step - self.first) / self.seconds
         values = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
-        self._write({**values, "waited": waited / seconds})
+        self._write({**values, "waited": waited / seconds, "processor_seconds": busy})
         self.progress.update(self.task, completed=step, rate=speed, loss=self.mean)
         if not self.console.is_terminal and (step % 20 == 0 or step == self.steps):
             left = (self.steps - step) / speed

@@ -84,11 +84,12 @@ def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) 
         read_ahead(run, first, accelerator) as batches,
     ):
         for step in range(first, run.steps):
-            started, waited = time.monotonic(), batches.waited
+            started, waited, busy = time.monotonic(), batches.waited, time.process_time()
             loss, norm = take_step(model, run, step, learnt, optimizer, accelerator, batches)
             done, seconds = step + 1, time.monotonic() - started
             rate, waited = optimizer.param_groups[0]["lr"], batches.waited - waited
-            log.step(done, loss, rate, norm, seconds, waited)
+            busy = time.process_time() - busy
+            log.step(done, loss, rate, norm, seconds, waited, busy)
             last = done == run.steps
             if main and (done % stage.evaluate_every == 0 or last):
                 log.held_out(done, held_out_losses(model, run.held_out, run.dtype, stage))
