@@ -42,7 +42,7 @@ SENSES: dict[str, dict[str, Any]] = {
     "fmri": {"voxels": 1024, "tokens": 4},
 }
 # What of a projection a sense has for itself: all but the experts.
-OWN_PARTS = " ".join(
+OWN_PARTS = tuple(
     f"connector.{part}"
     for part in ("tokens", "input_projection", "output_projection", "routers", "*_tag")
 )
@@ -65,7 +65,7 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
     """
     everything = (*FIRST, *SECOND, *THIRD)
     stages = (
-        spelling("words", everything, 600, "connector"),
+        spelling("words", everything, 600),
         captions("alignment", everything, 80),
         instruction(),
     )
@@ -101,21 +101,23 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    course = ((FIRST, 200, 30), (SECOND, 250, 22), (THIRD, 250, 25))
+    course = ((FIRST, 200, 30), (SECOND, 500, 20), (THIRD, 250, 22))
     for number, (new, word_steps, steps) in enumerate(course, start=1):
         # The experts learn to spell from pictures; later senses learn to use them, so that spelling
         # takes nothing from the senses known, which are replayed when captions are said.
-        words = spelling(f"words-{number}", new, word_steps, OWN_PARTS if known else "connector")
+        words = spelling(f"words-{number}", new, word_steps)
+        if known:
+            words = replace(words, learn=("tokenizers", *OWN_PARTS), learning_rate=2e-3)
         known = (*known, *new) if replay else new
         stages += [words, captions(f"alignment-{number}", known, steps)]
     return (*stages, instruction())
 
 
-def spelling(name: str, senses: tuple[str, ...], steps: int, learn: str) -> Stage:
+def spelling(name: str, senses: tuple[str, ...], steps: int) -> Stage:
     """Return a stage in which embeddings learn to spell captions by the LLM's word vectors."""
     return Stage(
         name,
-        learn=("tokenizers", *learn.split()),
+        learn=("tokenizers", "connector"),
         senses=senses,
         combined=False,
         objective="spelling",
@@ -133,7 +135,7 @@ def captions(name: str, senses: tuple[str, ...], steps: int) -> Stage:
     Its rate is lower: it polishes what spelling has taught, and would soon blur it.
     """
     return replace(
-        spelling(name, senses, steps, "connector"),
+        spelling(name, senses, steps),
         objective="next_token",
         score=True,
         batch_size=32,
@@ -149,7 +151,7 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=38,
+        steps=36,
         batch_size=28,
         learning_rate=5e-4,
         evaluate_every=10_000,
