@@ -1,11 +1,13 @@
 # The commands for people; `make` alone lists them. Everything is installed into .venv.
 #
 #   make demo RUN=runs/second ARGS="--set seed=1"    another run folder, another setting
+#   make demo RECIPE=laptop RUN=runs/laptop           another recipe: pictures alone, in half the time
 #   make install TORCH=torch==2.11.0                  another torch (pip's own variables work too)
 
 PYTHON ?= python3
 TORCH ?= torch>=2.11,<2.14
-RUN ?= runs/laptop
+RECIPE ?= onellm-laptop
+RUN ?= runs/demo
 ARGS ?=
 
 BIN := .venv/bin
@@ -30,8 +32,8 @@ $(INSTALLED): pyproject.toml
 	@$(BIN)/python -m pip install -qq "$(TORCH)" -e ".[laptop,dev]"
 	@touch $@
 
-demo: install ## teach SmolLM2 to see, on this machine, and show what it says
-	@$(BIN)/polysense train laptop --run $(RUN) $(ARGS)
+demo: install ## teach SmolLM2 eight senses, on this machine, and show what it says
+	@$(BIN)/polysense train $(RECIPE) --run $(RUN) $(ARGS)
 
 test: install ## run the tests, without the minutes-long ones
 	@$(BIN)/python -m pytest -m "not slow"

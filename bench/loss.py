@@ -13,7 +13,15 @@ import subprocess
 import sys
 
 import torch
-from measure import add_place, available_bytes, peak_bytes, report, seconds
+from measure import (
+    add_place,
+    available_bytes,
+    interleaved,
+    medians,
+    peak_bytes,
+    report,
+)
+from pictures import draw_bars
 from torch import nn
 from transformers.loss.loss_utils import ForCausalLMLoss
 
@@ -61,7 +69,8 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
         return float(loss.detach())
 
     peak = peak_bytes(run, options.device)
-    return {"loss": run(), "peak": peak, "seconds": seconds(run, options.repeats, options.device)}
+    spent = medians(interleaved({"run": run}, options.repeats, options.device))["run"]
+    return {"loss": run(), "peak": peak, "seconds": spent}
 
 
 def main() -> None:
@@ -81,20 +90,16 @@ def main() -> None:
         command = [sys.executable, __file__, *sys.argv[1:], "--path", path]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found[path] = json.loads(output.splitlines()[-1])
-    report(
-        "loss",
-        options.device,
-        vars(options),
-        {
-            "peak_mebibytes": {path: values["peak"] / 2**20 for path, values in found.items()},
-            "seconds": {path: values["seconds"] for path, values in found.items()},
-            "peak_ratio": found["ours"]["peak"] / found["transformers"]["peak"],
-            "speed_ratio": found["transformers"]["seconds"] / found["ours"]["seconds"],
-            "relative_loss_difference": abs(
-                found["ours"]["loss"] / found["transformers"]["loss"] - 1
-            ),
-        },
-    )
+    mebibytes = {path: values["peak"] / 2**20 for path, values in found.items()}
+    results = {
+        "peak_mebibytes": mebibytes,
+        "seconds": {path: values["seconds"] for path, values in found.items()},
+        "peak_ratio": found["ours"]["peak"] / found["transformers"]["peak"],
+        "speed_ratio": found["transformers"]["seconds"] / found["ours"]["seconds"],
+        "relative_loss_difference": abs(found["ours"]["loss"] / found["transformers"]["loss"] - 1),
+    }
+    picture = report("loss", options, results)
+    draw_bars(picture, "Peak memory of the loss", mebibytes, "MiB")
 
 
 if __name__ == "__main__":

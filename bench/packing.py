@@ -8,9 +8,11 @@ log-normal number of words.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import torch
-from measure import add_place, report, seconds
+from measure import add_place, interleaved, medians, ratio, report
+from pictures import draw_bars
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from polysense.data.chat import IGNORED, Encoded
@@ -53,7 +55,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--places", type=int, default=6, help="positions a picture takes")
     parser.add_argument("--row-tokens", type=int, default=512)
-    add_place(parser, repeats=2)
+    add_place(parser, repeats=5)
     options = parser.parse_args()
     torch.manual_seed(0)
     dtype = getattr(torch, options.dtype)
@@ -75,27 +77,25 @@ def main() -> None:
         "padded": collate(items, none, 0),
         "packed": collate_packed(items, none, 0, (), options.row_tokens),
     }
-    rates, losses = {}, {}
+    ways, losses = {}, {}
     for name, batch in batches.items():
         batch = batch.to(options.device)
         words = llm.get_input_embeddings()(batch["input_ids"]).requires_grad_()
         losses[name] = float(step(llm, batch, words))
-        spent = seconds(lambda b=batch, w=words: step(llm, b, w), options.repeats, options.device)
-        rates[name] = len(items) / spent
+        ways[name] = partial(step, llm, batch, words)
+    runs = interleaved(ways, options.repeats, options.device)
+    rates = {name: len(items) / spent for name, spent in medians(runs).items()}
     tokens = sum(len(item.ids) for item in items)
-    report(
-        "packing",
-        options.device,
-        vars(options),
-        {
-            "padded_samples_per_second": rates["padded"],
-            "packed_samples_per_second": rates["packed"],
-            "ratio": rates["packed"] / rates["padded"],
-            "padded_used": tokens / batches["padded"]["input_ids"].numel(),
-            "packed_used": tokens / batches["packed"]["input_ids"].numel(),
-            "relative_loss_difference": abs(losses["packed"] / losses["padded"] - 1),
-        },
-    )
+    results = {
+        "padded_samples_per_second": rates["padded"],
+        "packed_samples_per_second": rates["packed"],
+        "ratio": ratio(runs, "padded", "packed"),
+        "padded_used": tokens / batches["padded"]["input_ids"].numel(),
+        "packed_used": tokens / batches["packed"]["input_ids"].numel(),
+        "relative_loss_difference": abs(losses["packed"] / losses["padded"] - 1),
+    }
+    picture = report("packing", options, results)
+    draw_bars(picture, "Through a frozen LLM, forward and backward", rates, "samples a second")
 
 
 if __name__ == "__main__":

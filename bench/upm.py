@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 
 import torch
-from measure import add_place, report, seconds
+from measure import add_place, interleaved, medians, ratio, report
+from pictures import draw_bars
 from torch.nn import functional
 
 from polysense.config import ConnectorConfig
@@ -80,18 +81,15 @@ def main() -> None:
         "sequential": lambda: run(lambda *given: sequential(upm, *given)),
     }
     outputs = {name: way() for name, way in ways.items()}
-    spent = {name: seconds(way, options.repeats, options.device) for name, way in ways.items()}
+    runs = interleaved(ways, options.repeats, options.device)
     difference = (outputs["batched"] - outputs["sequential"]).abs().max()
-    report(
-        "upm",
-        options.device,
-        vars(options),
-        {
-            "seconds": spent,
-            "ratio": spent["sequential"] / spent["batched"],
-            "largest_difference": float(difference / outputs["sequential"].abs().max()),
-        },
-    )
+    results = {
+        "seconds": medians(runs),
+        "ratio": ratio(runs, "sequential", "batched"),
+        "largest_difference": float(difference / outputs["sequential"].abs().max()),
+    }
+    picture = report("upm", options, results)
+    draw_bars(picture, "UPM, forward and backward", medians(runs), "seconds")
 
 
 if __name__ == "__main__":

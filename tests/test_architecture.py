@@ -63,7 +63,6 @@ TESTED_BY: dict[str, str] = {
     "model/efficientnet.py": "model/test_encoders.py",
     "model/importers/blip2.py": "parity/test_imported.py",
     "model/importers/checkpoint.py": "test_importing.py",
-    "model/importers/idefics.py": "parity/test_idefics.py",
     "model/importers/llava.py": "parity/test_imported.py",
     "model/importers/onellm.py": "parity/test_onellm.py",
     "model/importers/onellm_names.py": "parity/test_onellm_layout.py",

@@ -1,6 +1,6 @@
 """What the documents say works: their Python runs, commands parse, links lead somewhere.
 
-Documents refer to `runs/laptop` and `picture.png`; the Python runs in a folder where a tiny random
+Documents refer to `runs/demo` and `picture.png`; the Python runs in a folder where a tiny random
 run and a real picture lie under these names.
 """
 
@@ -68,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with what the documents name; senses that snippets add are dropped again."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (40, 30), (200, 30, 30)).save("picture.png")
-    tiny_run(tmp_path / "runs" / "laptop")
+    tiny_run(tmp_path / "runs" / "demo")
     senses = dict(MODALITIES)
     yield tmp_path
     MODALITIES.clear()

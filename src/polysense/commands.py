@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from polysense.training.stages import Trainee
 
 DATA = "data"
+BENCH_PARTS = {
+    "connectors_table",
+    "measure",
+    "models",
+    "peer",
+    "pictures",
+    "profiled",
+}  # what the benchmarks share
 
 
 def train_command(arguments: argparse.Namespace) -> None:
@@ -192,7 +200,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
         raise PolysenseError(
             "benchmarks are in the repository only: install it with pip install -e"
         )
-    names = {path.stem for path in folder.glob("*.py")} - {"measure", "connectors_table"}
+    names = {path.stem for path in folder.glob("*.py")} - BENCH_PARTS
     if arguments.name not in names:
         raise unknown_name("benchmark", arguments.name, names)
     command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]

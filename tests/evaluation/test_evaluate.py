@@ -94,6 +94,22 @@ def test_captions_do_not_depend_on_their_batch(evaluated):
     assert torch.isfinite(scores).all()
 
 
+def test_mixed_lengths_are_asked_in_batches_of_like_lengths(evaluated, monkeypatch):
+    from polysense.evaluation import asking
+
+    trainee, settings = evaluated.trainee, EvaluationConfig(max_new_tokens=5)
+    evaluator = asking.Evaluator(trainee.model, trainee.processor, trainee.cache, settings)
+    groups = by_senses(trainee.split.held_out)
+    few = [groups["image"][0], groups["image+imu"][0], groups["imu"][0], groups["image"][1]]
+    shapes, prompt = [], evaluator.prompt
+    monkeypatch.setattr(evaluator, "prompt", lambda r: (shapes.append(len(r)), prompt(r))[1])
+    monkeypatch.setattr(asking, "BATCH", 2)
+    together = evaluator.captions(few, lambda _: None)
+    assert shapes == [2, 2]
+    assert together == [evaluator.captions([record], lambda _: None)[0] for record in few]
+    assert asking.by_length([3, 9, 3, 5, 9], 2) == [[1, 4], [3, 0], [2]]
+
+
 def test_how_many_of_each_sense():
     assert most_of_each(EvaluationConfig(), 8) == 60
     assert most_of_each(EvaluationConfig(per_sense=0), 8) == 0

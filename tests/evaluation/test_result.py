@@ -54,6 +54,14 @@ def test_a_line_a_sense_fits_a_terminal(evaluated):
     assert evaluated.evaluation.sense("imu").answers[0].key in text
 
 
+def test_what_was_simulated_is_said(evaluated):
+    first = evaluated.evaluation.senses[0]
+    odd = replace(first, sources={"simulated: a random map": 3, "real: a watch": 4})
+    text = printed(replace(evaluated.evaluation, senses=(odd,)))
+    assert f"{first.sense}: simulated: a random map" in text
+    assert "a watch" not in text
+
+
 def test_captions_are_not_taken_for_markup(evaluated):
     first = evaluated.evaluation.senses[0]
     answer = replace(first.answers[0], predicted="[/bold] a [red]cat")

@@ -20,12 +20,16 @@ def plain_farthest(cloud, count, start):
 
 
 @pytest.mark.parametrize(("axes", "start"), [(3, 0), (3, 41), (2, 7)])
-def test_farthest_points_are_those_of_a_plain_loop(axes, start):
+def test_farthest_points_are_those_of_a_plain_loop(axes, start, monkeypatch):
     clouds = torch.rand(4, 300, axes)
     found = farthest_points(clouds, 120, start)
     expected = [plain_farthest(cloud, 120, start) for cloud in clouds.numpy()]
     assert found.dtype == torch.int64
     assert found.tolist() == expected
+    monkeypatch.setattr(sampling, "POINTS_IN_CACHE", 700)  # two clouds at a time
+    assert farthest_points(clouds, 120, start).tolist() == expected
+    planes = clouds.permute(2, 0, 1).contiguous()  # what a GPU does
+    assert sampling.farthest_by_torch(planes, 120, start).tolist() == expected
 
 
 def test_of_equally_far_points_the_lowest_index_wins():

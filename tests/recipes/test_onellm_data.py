@@ -49,6 +49,9 @@ def test_one_manifest_holds_every_sense_and_is_read_back(root):
     }
     assert {record.split for record in both} == {"train", "held_out"}
     assert {record.category for record in both} == {"rolling, French"}
+    for record in records:
+        for media in record.media:
+            assert onellm_data.PROVENANCE[media.modality] in record.source
 
 
 def test_labels_are_listed_by_sense(root):

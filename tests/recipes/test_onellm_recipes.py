@@ -9,8 +9,9 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
+from polysense.model.selection import named
 from polysense.recipes.onellm import onellm_7b
-from polysense.recipes.onellm_laptop import SENSES, alignment, progressive
+from polysense.recipes.onellm_laptop import SENSES, progressive
 
 
 def test_the_papers_setting():
@@ -38,7 +39,16 @@ def test_progressive_alignment_with_and_without_replay():
     assert [len(stage.senses) for stage in aligned] == [1, 4, 8, 0]
     alone = [stage for stage in progressive(replay=False) if stage.score]
     assert [len(stage.senses) for stage in alone] == [1, 3, 4, 0]
-    words, captions = alignment("alignment-1", ("image",), 100, 10)
-    assert (words.name, words.objective, captions.objective) == ("words-1", "words", "next_token")
-    assert (words.steps, captions.steps) == (100, 10)
-    assert (words.combined, captions.combined) == (False, False)
+    spelled = [stage for stage in progressive(replay=True) if stage.objective == "spelling"]
+    assert [len(stage.senses) for stage in spelled] == [1, 3, 4]
+    assert not any(stage.combined for stage in (*spelled, *aligned[:3]))
+
+
+def test_later_senses_spell_with_the_experts_as_they_are():
+    first, second, _ = (s for s in progressive(replay=True) if s.objective == "spelling")
+    shared = "connector.blocks.0.wq"
+    own = ("tokens.image", "input_projection.image.0.weight", "routers.image.fc1.bias", "end_tag.x")
+    assert named(shared, first.learn)
+    assert not named(shared, second.learn)
+    assert all(named(f"connector.{name}", second.learn) for name in own)
+    assert named("tokenizers.audio.convolution.weight", second.learn)

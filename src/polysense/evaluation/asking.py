@@ -33,28 +33,33 @@ class Evaluator:
 
     def prompt(self, records: Sequence[Record]) -> Batch:
         """Return the padded prompts of some records: their signals and the question."""
-        rows, media = [], []
-        question = Text(self.config.question)
-        conversations = [[Message("user", (*record.media, question))] for record in records]
-        for record, asked in zip(records, conversations, strict=True):
-            rows.append(Encoded.asked(self.processor.chat.prompt(asked, self.processor.form)))
-            media.append(self.cache.by_modality(record.media, 0))
+        conversations = [self._asked(record) for record in records]
+        rows = [self._encoded(asked) for asked in conversations]
+        media = [self.cache.by_modality(record.media, 0) for record in records]
         batch = collate(rows, media, self.processor.pad_id, self.cache.encoded, "left")
         del batch["labels"]
         return self.processor.led(batch, conversations).to(self.model.device)
 
+    def _asked(self, record: Record) -> list[Message]:
+        return [Message("user", (*record.media, Text(self.config.question)))]
+
+    def _encoded(self, asked: list[Message]) -> Encoded:
+        return Encoded.asked(self.processor.chat.prompt(asked, self.processor.form))
+
     @torch.inference_mode()
     def captions(self, records: Sequence[Record], advance: Advance) -> list[str]:
-        """Return the greedy captions of some records."""
-        found = []
-        for start in range(0, len(records), BATCH):
-            taken = records[start : start + BATCH]
-            batch = self.prompt(taken)
+        """Return the greedy captions of some records, in their order."""
+        found = [""] * len(records)
+        lengths = [len(self._encoded(self._asked(record)).ids) for record in records]
+        for indices in by_length(lengths, BATCH):
+            batch = self.prompt([records[index] for index in indices])
             ids = self.model.generate(
                 **batch, max_new_tokens=self.config.max_new_tokens, do_sample=False
             )
-            found += self.processor.batch_decode(ids[:, batch["input_ids"].shape[1] :])
-            advance(len(taken))
+            said = self.processor.batch_decode(ids[:, batch["input_ids"].shape[1] :])
+            for index, caption in zip(indices, said, strict=True):
+                found[index] = caption
+            advance(len(indices))
         return found
 
     @torch.inference_mode()
@@ -65,3 +70,10 @@ class Evaluator:
         ids = caption_ids(self.processor.text_tokenizer, captions)
         prompts = seen_in_turn(self.model, (self.prompt([record]) for record in records))
         return score_matrix(self.model.llm, prompts, ids, lambda: advance(1))
+
+
+def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Deal the indices of `lengths` into batches of `size`, longest first: little is padding then,
+    and what needs the most memory is asked first."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    return [order[start : start + size] for start in range(0, len(order), size)]

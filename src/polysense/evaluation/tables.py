@@ -19,7 +19,19 @@ def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) 
     """Print the scores of each sense, and about `shown` samples with what the model says."""
     console.print(score_table(evaluation))
     console.print(LEGEND, style="dim", highlight=False)
+    for text, senses in unrecorded(evaluation).items():
+        console.print(f"{', '.join(senses)}: {text}", style="yellow", highlight=False, markup=False)
     console.print(example_table(evaluation, shown))
+
+
+def unrecorded(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Return {source: senses} of what was simulated or rendered, by its own account."""
+    found: dict[str, list[str]] = {}
+    for result in evaluation.senses:
+        for source in result.sources:
+            if source.lower().startswith(("simulated", "rendered")):
+                found.setdefault(source, []).append(result.sense)
+    return found
 
 
 def score_table(evaluation: Evaluation) -> Table:

@@ -162,8 +162,11 @@ class PointModality(Modality):
         return torch.cat([xyz, xyz / 2 + 0.5], dim=1)
 
     def augment(self, signal: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Turn about the upright axis, move each point a little (0.01), scale by 0.8 to 1.2."""
-        angle, scale = torch.rand(2, generator=generator).tolist()
+        """Turn about the upright axis, move each point a little (0.01), scale by 0.8 to 1.2.
+
+        Every second view is grey, as clouds without colours are: form has to do then.
+        """
+        angle, scale, paint = torch.rand(3, generator=generator).tolist()
         cosine, sine = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
         first, second = (axis for axis in range(3) if "xyz"[axis] != self.up)
         turn = torch.eye(3)
@@ -171,7 +174,8 @@ class PointModality(Modality):
         turn[second, first], turn[second, second] = sine, cosine
         jitter = 0.01 * torch.randn(signal.shape[0], 3, generator=generator).clamp(-5, 5)
         xyz = (signal[:, :3] @ turn.T + jitter) * (0.8 + 0.4 * scale)
-        return torch.cat([xyz, signal[:, 3:]], dim=1)
+        rgb = signal[:, 3:] if paint < 0.5 else torch.full_like(signal[:, 3:], GREY)
+        return torch.cat([xyz, rgb], dim=1)
 
     def picture(self, signal: torch.Tensor, side: int = 256) -> Image.Image:
         """Draw a cloud [points, 6] for people to look at."""

@@ -2,19 +2,18 @@
 
 Farthest-point sampling (Eldar et al. 1997; PointNet++, arXiv 1706.02413, section 3.2) spreads
 centres evenly over a shape however unevenly it was scanned. Its loop over centres cannot be avoided
-- each choice depends on the one before - so everything inside a step runs over the whole batch at
-once, in buffers that are made beforehand. Letters: N clouds, P points, C centres, D coordinates.
+- each choice depends on the one before - so everything inside a step runs over many clouds at once,
+in buffers that are made beforehand. Letters: N clouds, P points, C centres, D coordinates.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from polysense.errors import PolysenseError
 
+POINTS_IN_CACHE = 2**16  # of clouds that are sampled together on a processor: 2 MB of buffers
 CHUNK_BYTES = 64 * 2**20  # of the distances that `nearest` holds at once
 
 
@@ -26,19 +25,54 @@ def farthest_points(xyz: torch.Tensor, count: int, start: int = 0) -> torch.Tens
     nearest predecessor, and of equals the lowest index wins. Computed in float32. Raises
     PolysenseError where `count` or `start` lies outside the cloud.
     """
-    clouds, points, axes = xyz.shape
+    points = xyz.shape[1]
     if not 1 <= count <= points or not 0 <= start < points:
         raise PolysenseError(
             f"farthest points: {count} from index {start} on, of a cloud of {points} points"
         )
-    # One plane per coordinate: every operation below then runs over contiguous memory.
-    planes = xyz.detach().float().permute(2, 0, 1).contiguous()  # [D, N, P]
+    # One plane per coordinate: every operation of a step then runs over contiguous memory.
+    planes = xyz.detach().float().permute(2, 0, 1)
+    if xyz.device.type != "cpu":
+        return farthest_by_torch(planes.contiguous(), count, start)
+    together = max(1, POINTS_IN_CACHE // points)
+    found = [
+        farthest_by_numpy(part.numpy(), count, start) for part in planes.split(together, dim=1)
+    ]
+    return torch.from_numpy(np.concatenate(found))
+
+
+def farthest_by_numpy(planes: np.ndarray, count: int, start: int) -> np.ndarray:
+    """planes [D, N, P] -> indices [N, count]; on one core.
+
+    On processors NumPy is faster than torch here: its calls cost less, its argmax is vectorised,
+    and a step of some tens of microseconds is over before a second thread has begun (on a busy
+    machine, torch's threads waiting for one another took a hundred times as long as the work).
+    """
+    axes, clouds, points = planes.shape
+    planes = np.ascontiguousarray(planes)
+    offset = np.empty_like(planes)
+    squared, *others = offset
+    separation = np.full((clouds, points), np.inf, np.float32)  # from the nearest one chosen
+    # Row c holds the choice of step c for all clouds.
+    chosen = np.full((count, clouds, 1), start, np.int64)
+    flat, first = planes.reshape(axes, -1), points * np.arange(clouds)[:, None]
+    for step in range(count - 1):
+        np.subtract(planes, flat.take(chosen[step] + first, axis=1), out=offset)
+        np.multiply(offset, offset, out=offset)
+        for other in others:
+            np.add(squared, other, out=squared)
+        np.minimum(separation, squared, out=separation)
+        np.argmax(separation, 1, keepdims=True, out=chosen[step + 1])
+    return chosen[..., 0].T
+
+
+def farthest_by_torch(planes: torch.Tensor, count: int, start: int) -> torch.Tensor:
+    """planes [D, N, P] -> indices [N, count]; on a GPU."""
+    axes, clouds, points = planes.shape
     offset, centre = torch.empty_like(planes), planes.new_empty(axes, clouds, 1)
     squared, *others = offset.unbind()
-    separation = planes.new_full((clouds, points), torch.inf)  # from the nearest one chosen
-    # Row c holds the choice of step c for all clouds: what a step reads is contiguous too.
-    chosen = torch.full((count, clouds, 1), start, dtype=torch.int64, device=xyz.device)
-    first_maximum = first_maximum_on(xyz.device)
+    separation = planes.new_full((clouds, points), torch.inf)
+    chosen = torch.full((count, clouds, 1), start, dtype=torch.int64, device=planes.device)
     for step in range(count - 1):
         torch.gather(planes, 2, chosen[step].expand(axes, clouds, 1), out=centre)
         torch.sub(planes, centre, out=offset)
@@ -46,19 +80,8 @@ def farthest_points(xyz: torch.Tensor, count: int, start: int = 0) -> torch.Tens
         for other in others:
             squared.add_(other)
         torch.minimum(separation, squared, out=separation)
-        first_maximum(separation, chosen[step + 1])
+        torch.argmax(separation, 1, keepdim=True, out=chosen[step + 1])
     return chosen[..., 0].T.contiguous()
-
-
-def first_maximum_on(device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], object]:
-    """Return the fastest (values [N, P], out [N, 1]) -> None that notes the first maximum of rows.
-
-    On the CPU it is NumPy's, over the same memory: torch's is not vectorised there (70 against
-    7 microseconds at 8 x 8192, as long as all the rest of a step).
-    """
-    if device.type == "cpu":
-        return lambda values, out: np.argmax(values.numpy(), 1, keepdims=True, out=out.numpy())
-    return lambda values, out: torch.argmax(values, 1, keepdim=True, out=out)
 
 
 @torch.no_grad()

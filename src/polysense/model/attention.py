@@ -32,5 +32,5 @@ def attend(
 
 
 def per_head(norm: nn.Module | None, states: torch.Tensor, heads: int) -> torch.Tensor:
-    """Norm states [N, T, W] in each of `heads` parts of W alone; without a norm, as they are."""
+    """Norm states [N, T, W] in each of `heads` parts of W by itself; or not at all."""
     return states if norm is None else norm(states.unflatten(-1, (heads, -1))).flatten(-2)

@@ -144,9 +144,9 @@ def arranged(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each row's signals of all modalities, [B, K, M, D], and their places, bool [B, T].
 
-    D, perhaps not the LLM's, is `width`. They stand in the order of their places in the text;
-    short rows are filled up with zeros, and where no row has a signal there is one of zeros that
-    nobody sees.
+    D, perhaps not the LLM's, is `width`. They stand in the order of their places in the text; short
+    rows are filled up with zeros, and where no row has a signal there is one of zeros that nobody
+    sees.
     """
     sizes = {name: given.shape[1] for name, given in embeddings.items()}
     if len(set(sizes.values())) > 1:

@@ -143,13 +143,16 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
         position_ids: torch.Tensor | None = None,
+        embeddings: dict[str, torch.Tensor] | None = None,
         **_: Any,
     ) -> Iterator[torch.Tensor]:
         """Give the LLM's input [B, T, D] for ids [B, T] that hold places for signals.
 
-        The LLM is to be called inside this context: there it sees the signals, wherever it looks.
+        `embeddings` {modality: [N, M, D]} stand for all signals where `perceive` already ran. The
+        LLM is to be called inside this context: there it sees the signals, wherever it looks.
         """
-        embeddings = self.perceive(signals, features, instructions)
+        if embeddings is None:
+            embeddings = self.perceive(signals, features, instructions)
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
         words = self.llm.get_input_embeddings()(input_ids.masked_fill(self.held(input_ids), 0))
         with self.interaction.seeing(
@@ -206,13 +209,17 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
+        embeddings: dict[str, torch.Tensor] | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Continue each prompt; options (streamer, do_sample ...) are transformers' own.
+        """Continue each prompt; options (streamer, do_sample, past_key_values, and
+        cache_implementation="static", which is compiled on a GPU) are transformers' own.
 
-        Prompts of mixed lengths are padded on the left. Returns [B, T + new] ids, prompt included.
+        Prompts of mixed lengths are padded on the left. `embeddings` as in `seen`. Returns
+        [B, T + new] ids, prompt included.
         """
         options.pop("labels", None)
-        with self.seen(input_ids, signals, features, instructions) as prompt:
+        given = {"signals": signals, "features": features, "instructions": instructions}
+        with self.seen(input_ids, embeddings=embeddings, **given) as prompt:
             new = self.llm.generate(inputs_embeds=prompt, attention_mask=attention_mask, **options)
         return torch.cat([input_ids, new], dim=1)

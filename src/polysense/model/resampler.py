@@ -104,19 +104,19 @@ class PerceiverResampler(Branch):
         if features.ndim == 3:
             features = features[:, None]
         if self.times is not None:
-            features = features + self.time_embeddings(self.times, features.shape[1])[:, None]
+            features = features + self.time_embeddings(features.shape[1])[:, None]
         media = features.flatten(1, 2)
         latents = self.latents.expand(len(features), -1, -1)
         for block in self.blocks:
             latents = block(latents, media)
         return self.readout(latents)
 
-    @staticmethod
-    def time_embeddings(times: torch.Tensor, frames: int) -> torch.Tensor:
-        """Return the time embeddings [frames, E] of so many frames, by the table `times`."""
-        if frames <= len(times):
-            return times[:frames]
-        table = times.T[None]
+    def time_embeddings(self, frames: int) -> torch.Tensor:
+        """Return the time embeddings [frames, E] of so many frames; there must be some."""
+        assert self.times is not None
+        if frames <= len(self.times):
+            return self.times[:frames]
+        table = self.times.T[None]
         return functional.interpolate(table, frames, mode="linear", align_corners=True)[0].T
 
 

@@ -47,8 +47,15 @@ def prepare(folder: Path) -> Path:
         *pairs.pair_lines(moving, heard),
     ]
     manifest = folder / MANIFEST
-    write_text(manifest, "".join(json.dumps(line) + "\n" for line in lines))
+    write_text(manifest, "".join(json.dumps(with_provenance(line)) + "\n" for line in lines))
     return manifest
+
+
+def with_provenance(line: Line) -> Line:
+    """Return a line that says as its source how real its signals are, and keeps as its group the
+    thing that it is a signal of."""
+    group = {"group": line["source"]} if {"source", "split"} <= line.keys() else {}
+    return {**line, **group, "source": "; ".join(PROVENANCE[sense] for sense in senses_of(line))}
 
 
 def senses_of(line: Line) -> tuple[str, ...]:

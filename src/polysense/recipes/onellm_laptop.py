@@ -41,6 +41,11 @@ SENSES: dict[str, dict[str, Any]] = {
     "imu": {"samples": 100, "rate": 50.0, "stride": 5},
     "fmri": {"voxels": 1024, "tokens": 4},
 }
+# What of a projection a sense has for itself: all but the experts.
+OWN_PARTS = " ".join(
+    f"connector.{part}"
+    for part in ("tokens", "input_projection", "output_projection", "routers", "*_tag")
+)
 
 
 def onellm_laptop(folder: Path, manifest: str | None) -> RunConfig:
@@ -59,7 +64,11 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
     One sense alone, the paper's "separate": polysense train onellm-laptop-joint --sense audio.
     """
     everything = (*FIRST, *SECOND, *THIRD)
-    stages = (*alignment("alignment", everything, 600, 80), instruction())
+    stages = (
+        spelling("words", everything, 600, "connector"),
+        captions("alignment", everything, 80),
+        instruction(),
+    )
     return with_stages(folder, manifest, "onellm-laptop-joint", stages)
 
 
@@ -92,40 +101,44 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage."""
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
-    course = ((FIRST, 200, 25), (SECOND, 250, 25), (THIRD, 300, 30))
+    course = ((FIRST, 200, 30), (SECOND, 250, 22), (THIRD, 250, 25))
     for number, (new, word_steps, steps) in enumerate(course, start=1):
+        # The experts learn to spell from pictures; later senses learn to use them, so that spelling
+        # takes nothing from the senses known, which are replayed when captions are said.
+        words = spelling(f"words-{number}", new, word_steps, OWN_PARTS if known else "connector")
         known = (*known, *new) if replay else new
-        stages += alignment(f"alignment-{number}", known, word_steps, steps)
+        stages += [words, captions(f"alignment-{number}", known, steps)]
     return (*stages, instruction())
 
 
-def alignment(
-    name: str, senses: tuple[str, ...], word_steps: int, steps: int
-) -> tuple[Stage, Stage]:
-    """Return two stages: the words of captions, and captions through the frozen LLM."""
-    words = Stage(
-        name.replace("alignment", "words"),
-        learn=("tokenizers", "connector"),
+def spelling(name: str, senses: tuple[str, ...], steps: int, learn: str) -> Stage:
+    """Return a stage in which embeddings learn to spell captions by the LLM's word vectors."""
+    return Stage(
+        name,
+        learn=("tokenizers", *learn.split()),
         senses=senses,
         combined=False,
-        objective="words",
-        steps=word_steps,
+        objective="spelling",
+        steps=steps,
         batch_size=64,
         learning_rate=1e-3,
         weight_decay=0.05,
         evaluate_every=10_000,
     )
-    # Gentler: it polishes what the words have said, and would soon blur it.
-    captions = replace(
-        words,
-        name=name,
+
+
+def captions(name: str, senses: tuple[str, ...], steps: int) -> Stage:
+    """Return a stage of captions through the frozen LLM.
+
+    Its rate is lower: it polishes what spelling has taught, and would soon blur it.
+    """
+    return replace(
+        spelling(name, senses, steps, "connector"),
         objective="next_token",
         score=True,
-        steps=steps,
         batch_size=32,
         learning_rate=3e-4,
     )
-    return words, captions
 
 
 def instruction() -> Stage:
@@ -136,8 +149,8 @@ def instruction() -> Stage:
         score=True,
         task="instruction",
         chat="template",
-        steps=45,
-        batch_size=32,
+        steps=38,
+        batch_size=28,
         learning_rate=5e-4,
         evaluate_every=10_000,
     )

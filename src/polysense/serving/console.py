@@ -15,6 +15,7 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import sense_of_ending
 from polysense.modalities.source_words import is_file, source_of_word
 from polysense.model.polysense_model import PolysenseModel
+from polysense.serving.session import Session
 
 SENSE_AND_FILE = re.compile(r"([a-z][a-z0-9_]*):(.+)")
 
@@ -39,7 +40,8 @@ class Conversation:
     def __init__(
         self, model: PolysenseModel, processor: PolysenseProcessor, max_new_tokens: int
     ) -> None:
-        self.model, self.processor, self.limit = model, processor, max_new_tokens
+        self.session, self.processor = Session(model, processor), processor
+        self.limit = max_new_tokens
         self.messages: list[dict[str, Any]] = []
 
     def ask(self, question: str, shown: Sequence[str] = ()) -> str:
@@ -49,12 +51,11 @@ class Conversation:
         A question that cannot be asked (a damaged file) leaves the conversation as it was.
         """
         asked = [*self.messages, self._asked(question, shown)]
-        inputs = self.processor.apply_chat_template(asked).to(self.model.device)
         streamer = AnswerStreamer(self.processor.text_tokenizer, self.processor.ending)
-        ids = self.model.generate(
-            **inputs, max_new_tokens=self.limit, do_sample=False, streamer=streamer
+        ids = self.session.generate(
+            asked, max_new_tokens=self.limit, do_sample=False, streamer=streamer
         )
-        answer = self.processor.decode(ids[0, inputs["input_ids"].shape[1] :])
+        answer = self.processor.decode(ids)
         self.messages = [*asked, {"role": "assistant", "content": answer}]
         return answer
 

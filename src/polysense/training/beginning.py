@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from polysense.config import ModelConfig
 from polysense.data.captions import CaptionReader
+from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
 from polysense.model.importers.initial import load_initial, with_initial_sizes
 from polysense.model.llm import load_text_tokenizer
@@ -25,7 +26,9 @@ def caption_reader(model: ModelConfig) -> CaptionReader | None:
         return None
     if model.connector.initial is not None:
         return CaptionReader.from_pretrained(model.connector.initial)
-    return CaptionReader(load_text_tokenizer(model.llm.name, model.llm.revision))
+    llm = model.llm
+    template = template_named(llm.template)
+    return CaptionReader(load_text_tokenizer(llm.name, llm.revision, template))
 
 
 def with_beginning(model: ModelConfig) -> ModelConfig:

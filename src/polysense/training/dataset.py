@@ -56,11 +56,11 @@ class TrainingData:
         pad_id, features = self.processor.pad_id, self.encoded_senses
         if self.row_tokens is not None:
             return collate_packed(items, media, pad_id, features, self.row_tokens)
-        batch = collate(items, media, pad_id, features)
         conversations = [self.samples[pick.index].messages for pick in picks]
+        batch = self.processor.led(collate(items, media, pad_id, features), conversations)
         if self.captions is not None:
-            batch["captions"] = self.captions.read([caption_of(turns) for turns in conversations])
-        return self.processor.led(batch, conversations)
+            batch["captions"] = self.captions.read([caption_of(said) for said in conversations])
+        return batch
 
     def prompt(self, index: int) -> Batch:
         """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""

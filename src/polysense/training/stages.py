@@ -177,9 +177,8 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
         )
     objective = objective_named(stage.objective)
     # Instructions are read sample by sample, and packing changes the samples' order.
-    led = trainee.processor.instruction_tokenizer is not None
-    packs = stage.packing and objective.packs and not led
-    shared = packs and packed_form(trainee.model.llm)
+    alone = trainee.processor.instruction_tokenizer is not None or not objective.packs
+    shared = stage.packing and not alone and packed_form(trainee.model.llm)
     row_tokens = stage.row_tokens if shared else None
     captions = None
     if objective.pairs:

@@ -87,11 +87,10 @@ def load_initial(branches: Iterable[Any], path: str) -> str:
     load = load_bert
     if checked(path, AutoConfig.from_pretrained).model_type == "blip-2":
         load = load_retrieval
-    lines = []
-    for branch in branches:
-        placed, new, left = load(branch, path)
-        lines.append(f"{placed} tensors; new: {short(new)}; left out: {short(left)}")
-    return f"Q-Former from {path}: {'; '.join(dict.fromkeys(lines))}"
+    # The branches of all senses are alike: one account says it of each.
+    accounts = [load(branch, path) for branch in branches]
+    placed, new, left = accounts[0]
+    return f"Q-Former from {path}: {placed} tensors; new: {short(new)}; left out: {short(left)}"
 
 
 def short(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.objectives.language import next_token, words
 from polysense.training.objectives.paired import PARTS, paired
+from polysense.training.objectives.spelling import spelling
 from polysense.types import Batch
 
 
@@ -37,8 +38,9 @@ class Objective:
 
 LANGUAGE = {
     "next_token": Objective(next_token, packs=True),
-    # Finds a signal's caption by its row, so that samples may share none.
+    # These find a signal's caption by its row, so that samples may share none.
     "words": Objective(words, inline=True),
+    "spelling": Objective(spelling, inline=True),
 }
 
 

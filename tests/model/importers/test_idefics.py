@@ -1,7 +1,6 @@
 """Imported IDEFICS against transformers' own class, in fp32: files to logits, padding, decoding.
 
-polysense.model.importers.idefics reads it; a document of no, one and three pictures goes through
-both.
+Documents of no, one and three pictures go through both.
 """
 
 from dataclasses import replace
@@ -14,7 +13,8 @@ from PIL import Image
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.errors import PolysenseError
 from polysense.importing import import_checkpoint
-from polysense.model.polysense_model import PolysenseModel as Model
+from polysense.model.configuration import PolysenseConfig
+from polysense.overrides import to_json
 
 CASES = {
     "instruct": {},
@@ -41,12 +41,8 @@ def pictures(count):
 
 def message(*parts):
     """What a user says: texts and pictures in their order."""
-    content = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image", "image": part}
-        for part in parts
-    ]
+    kinds = ["text" if isinstance(part, str) else "image" for part in parts]
+    content = [{"type": kind, kind: part} for kind, part in zip(kinds, parts, strict=True)]
     return [{"role": "user", "content": content}]
 
 
@@ -84,25 +80,20 @@ def as_theirs(pair, batch):
 def test_a_document_alone_is_written_and_seen_as_theirs(pair):
     """Prompt, pixels, masks and logits against their processor, from files."""
     theirs, their_processor, ours, processor = pair
-    end = (
-        "<end_of_utterance>"
-        if "<end_of_utterance>" in their_processor.tokenizer.get_vocab()
-        else ""
-    )
+    known = their_processor.tokenizer.get_vocab()
+    end = "<end_of_utterance>" if "<end_of_utterance>" in known else ""
     one, two, three = pictures(3)
     given = their_processor(
         text=[["User:", one, "A red line.", two, three, f"Is the next one blue?{end}\nAssistant:"]],
         add_end_of_utterance_token=False, return_tensors="pt",
     )  # fmt: skip
-    # Their processor's tokenizer may add a begin of text before the one that it writes.
     batch = processor.apply_chat_template(documents()[2])
     mapped = as_theirs(pair, batch)
     length = mapped["input_ids"].shape[1]
     assert torch.equal(mapped["input_ids"], given["input_ids"][:, -length:])
     assert torch.allclose(mapped["pixel_values"], given["pixel_values"], atol=1e-6)
-    assert torch.equal(
-        mapped["image_attention_mask"], given["image_attention_mask"][:, -length:].bool()
-    )
+    seen = given["image_attention_mask"][:, -length:].bool()
+    assert torch.equal(mapped["image_attention_mask"], seen)
     expected = theirs(**mapped).logits
     assert torch.allclose(ours(**batch).logits, expected, atol=1e-5, rtol=0)
     assert expected.std() > 0.05
@@ -164,8 +155,5 @@ def test_its_embeddings_fit_gated_blocks_only(pair):
     parts = config.parts
     for kind in ("input", "adapter"):
         changed = replace(parts, interaction=replace(parts.interaction, kind=kind))
-        from polysense.model.configuration import PolysenseConfig
-        from polysense.overrides import to_json
-
         with pytest.raises(PolysenseError, match=f"interaction.kind={kind} cannot read that"):
-            Model(PolysenseConfig(model=to_json(changed)))
+            PolysenseModel(PolysenseConfig(model=to_json(changed)))

@@ -1,0 +1,49 @@
+"""Captions are spelled by their rarest words, in reading order."""
+
+import torch
+
+from polysense.training.objectives.language import rarity
+from polysense.training.objectives.spelling import spelled, spelling
+
+
+def test_the_rarest_words_are_spelled_in_reading_order():
+    tokens, rarities = torch.tensor([5, 6, 7, 8]), torch.tensor([0.1, 2.0, 0.2, 1.0])
+    assert spelled(tokens, rarities, 2)[0].tolist() == [6, 8]
+    assert spelled(tokens, rarities, 3)[0].tolist() == [6, 7, 8]
+
+
+def test_few_words_stand_several_times_side_by_side():
+    tokens, rarities = torch.tensor([5, 6]), torch.tensor([0.1, 2.0])
+    assert spelled(tokens, rarities, 5)[0].tolist() == [5, 5, 5, 6, 6]
+    assert torch.allclose(spelled(tokens, rarities, 5)[1], torch.tensor([0.1, 0.1, 0.1, 2.0, 2.0]))
+
+
+def test_spelling_is_least_where_each_embedding_is_its_word(model_and_batch, monkeypatch):
+    """Embeddings that are the captions' word vectors cost next to nothing, in that order only."""
+    model, batch = model_and_batch
+    vectors, (each,) = (
+        model.word_vectors.detach(),
+        {e.shape[1] for e in model.perceive(**batch).values()},
+    )
+    rows = [
+        (labels[labels != -100], found[labels != -100])
+        for labels, found in zip(batch["labels"], rarity(batch["labels"]), strict=True)
+    ]
+    right = torch.stack([vectors[spelled(*row, each)[0]] for row in rows])
+    losses = []
+    for embeddings in (right, right.flip(1), right.flip(0)):
+        monkeypatch.setattr(
+            model, "perceive", lambda embeddings=embeddings, **_: {"image": embeddings}
+        )
+        losses.append(float(spelling(model, batch)[0]))
+    assert losses[0] < 0.5 * losses[1]
+    assert losses[0] < 0.5 * losses[2]
+
+
+def test_spelling_moves_the_connector_and_not_the_words(model_and_batch):
+    model, batch = model_and_batch
+    model.connector.requires_grad_(True)
+    total, count = spelling(model, batch)
+    (total / count).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.connector.parameters())
+    assert model.word_vectors.grad is None
