@@ -11,13 +11,14 @@ import argparse
 import json
 import sys
 from dataclasses import asdict, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from connectors_table import draw, markdown
-from measure import report
+from measure import chip_name, report
 
 from polysense.config import ConnectorConfig, EvaluationConfig, RunConfig
 from polysense.data.datasets import Record
@@ -89,7 +90,8 @@ def row_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "blind_loss": last["blind_loss"],
         "processor_seconds": sum(line.get("processor_seconds", 0.0) for line in chain(*logs)),
         "settings": settings_of(options),
-        "torch": torch.__version__,
+        "date": date.today().isoformat(),
+        "chip": chip_name(options.device),
         "threads": torch.get_num_threads(),
     }  # fmt: skip
 
@@ -165,6 +167,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("data/features"))
     parser.add_argument("--out", type=Path, default=Path("runs/bench-connectors"))
     options = parser.parse_args()
+    options.device = "cuda" if torch.cuda.is_available() else "cpu"
     for name in options.only or ():
         if name not in RECIPES:
             raise unknown_name("row", name, RECIPES)
@@ -185,8 +188,8 @@ def main() -> None:
             write_text(options.out / "connectors.md", markdown(rows))
             draw(rows, options.out / "connectors.png")
     print(markdown(rows))
-    settings = {name: str(value) for name, value in vars(options).items()}
-    report("connectors", "cpu", settings, {"rows": rows})
+    timing = "processor time of the training steps, summed over threads"
+    report("connectors", options, {"timing": timing, "rows": rows})
 
 
 if __name__ == "__main__":

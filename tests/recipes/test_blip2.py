@@ -35,8 +35,7 @@ def test_what_only_words_go_through_rests_in_front_of_the_llm():
     model = published(config)
     first, second = (set(select(model, stage.learn)) for stage in config.stages)
     assert all(name.startswith("connector") for name in first | second)
-    # The paper counts 188 M for its Q-Former, BERT's unused pooler among them, and 107 M in front
-    # of the LLM.
+    # The paper counts 188 M for its Q-Former, with what is not said, and 107 M before the LLM.
     weights = dict(model.named_parameters())
     former = sum(weights[name].numel() for name in first if ".former." in name)
     assert round(former / 1e6) == 186

@@ -44,6 +44,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "upm": {"width": 384, "layers": 1, "heads": 6, "queries": 6, "feedforward": 768},
     "abstractor": {"width": 384, "layers": 1, "queries": 9},
 }  # fmt: skip
+# Those whose embeddings know their place (training/objectives/spelling.py).
+SPELLING = frozenset({"resampler", "upm", "abstractor"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Budget:
     """What every recipe may spend.
 
     steps      of 24 samples through the LLM: 6 of 10 on captions, the others on instructions
-    beginning  epochs before them that need no LLM: "words", or BLIP-2's first stage (0: none)
+    beginning  epochs before them that need no LLM: words, or BLIP-2's first stage (0: none)
     """
 
     steps: int = 200
@@ -133,13 +135,14 @@ def beginning(model: ModelConfig, epochs: float) -> Stage | None:
     """Return the stage that comes first and needs no LLM; None where there can be none.
 
     A Q-Former with a text side learns what BLIP-2's does, also where the recipe begins with a
-    checkpoint that has learnt it. Other embeddings learn words, as in `laptop`, where they stand
-    among words: what gated blocks read does not.
+    checkpoint that has learnt it. Other embeddings learn words, where they stand among words (what
+    gated blocks read does not): they spell them, if they know their place, else in a bag.
     """
+    objective = "spelling" if model.connector.kind in SPELLING else "words"
     words = Stage(
-        "words",
+        objective,
         learn=("connector",),
-        objective="words",
+        objective=objective,
         epochs=epochs,
         batch_size=64,
         learning_rate=RATE,
