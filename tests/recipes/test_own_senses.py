@@ -1,5 +1,7 @@
 """--sense exchanges the senses of any recipe, and lets tokenizers learn with the connector."""
 
+from dataclasses import replace
+
 import pytest
 from heat import SENSE
 from tiny import tiny_config
@@ -29,6 +31,14 @@ def test_a_sense_takes_the_place_of_the_recipes(config, file):
     assert from_json(type(changed), to_json(changed)) == changed
     sized = apply(changed, ["model.modalities.heat.size=9"])
     assert sized.model.modalities == {"heat": {"size": 9}}
+
+
+def test_a_tokenizer_learns_also_with_a_part_of_the_connector(config, file):
+    readout = replace(config.stages[0], learn=("connector.branches.*.readout",))
+    llm = replace(config.stages[1], learn=("llm.*lora_*",))
+    changed = with_senses(replace(config, stages=(readout, llm)), [str(file)])
+    assert changed.stages[0].learn == ("connector.branches.*.readout", "tokenizers.heat")
+    assert changed.stages[1].learn == ("llm.*lora_*",)
 
 
 def test_the_recipes_own_senses_keep_their_options_and_their_order(config, file):
