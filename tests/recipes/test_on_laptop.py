@@ -81,8 +81,9 @@ def test_each_learns_is_saved_and_answers(laptop, parts, name, tmp_path):
 
 def test_instructblip_is_told_the_question_in_training_and_when_asked(laptop, parts):
     config = resolve(replace(laptop("instructblip"), stages=laptop("instructblip").stages[-1:]))
-    _, processor = build(config)
-    samples = samples_for("instruction", read_manifest(parts.manifest, ["image"]))
+    model, processor = build(config)
+    records = read_manifest(parts.manifest, ["image"])
+    samples = samples_for("instruction", records, model.modalities)
     data = TrainingData(samples, processor, "template", cache=None)
     batch = data.batch([Pick(0, 0), Pick(3, 0)])
     reader = processor.instruction_tokenizer

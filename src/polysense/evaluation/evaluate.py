@@ -50,7 +50,7 @@ def evaluate(
         for sense, records in held_out.items():
             chosen = spread(records, most_of_each(config, len(held_out)))
             alone = len(modalities_of(chosen))
-            passes = 2 + (alone if alone > 1 else 0)  # captions, their ranks, and of each alone
+            passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
             task = progress.add_task(f"asking: {sense}", total=passes * len(chosen))
             known = train.get(sense, [])
             results.append(
@@ -139,13 +139,16 @@ def alone_figures(
     columns: Sequence[int],
     advance: Advance,
 ) -> list[Figure]:
-    """Rank captions of samples with several modalities by one of them at a time: what adds what?"""
+    """Score samples with several modalities by one of them at a time: what does each add?"""
     figures = []
     for modality in modalities_of(chosen) if len(modalities_of(chosen)) > 1 else ():
         alone = [
             replace(record, media=tuple(m for m in record.media if m.modality == modality))
             for record in chosen
         ]
+        said = evaluator.captions(alone, advance)
+        found = caption_figures(said, [record.caption for record in chosen], (), labels=False)
+        figures += [replace(f, name=f"{f.name}, {modality} alone") for f in found]
         scores = without_prior(evaluator.scores(alone, choices, advance))
         figures += retrieval_figures(f", prior removed, {modality} alone", scores, columns)
     return figures
@@ -164,7 +167,7 @@ def method(config: EvaluationConfig) -> dict[str, str]:
         "one, in the singular",
         "retrieval": "rank among the sense's distinct held-out captions by the sum of token "
         "log-likelihoods; prior removed: less a caption's mean likelihood over all signals",
-        "alone": "of samples with several modalities, captions ranked by one of them only",
+        "alone": "of samples with several modalities: asked about and ranked by one of them only",
         "blind": "the same outputs against captions of other samples of the sense: mean over up "
         "to 8 rotations of their order",
         "nearest neighbour": "caption of the nearest training sample of the sense, by the cosine "
