@@ -21,7 +21,7 @@ from polysense.cli import build_parser
 from polysense.config import RunConfig
 from polysense.data.datasets import read_manifest
 from polysense.modalities import MODALITIES
-from polysense.recipes import recipe_named
+from polysense.recipes import onellm_data, recipe_named
 from polysense.recipes.laptop_data import LaptopData
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,6 +113,7 @@ def recipe_config(parsed: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -
     recipe = recipe_named(parsed.recipe)
     module = sys.modules[recipe.__module__]
     monkeypatch.setattr(module, "prepare", lambda *_, **__: nowhere, raising=False)
+    monkeypatch.setattr(onellm_data, "prepare", lambda home: home / "senses.jsonl")
     return recipe(Path("data"), parsed.data)
 
 
