@@ -179,6 +179,17 @@ def test_too_many_bad_pictures_end_the_run(capsys, tiny_recipe, tmp_path):
     assert "5 of 24 samples cannot be read" in fails(capsys, "train", "tiny")
 
 
+def test_a_run_stops_after_a_stage_and_goes_on(capsys, tiny_recipe, tmp_path):
+    assert "did you mean 'alignment'" in fails(capsys, "train", "tiny", "--until", "alignmnt")
+    first = tiny_config(tmp_path / "parts").stages[0].name
+    assert "without --until goes on" in succeeds(capsys, "train", "tiny", "--until", first)
+    folder = tmp_path / "runs/tiny"
+    assert [path.name for path in (folder / "stages").iterdir()] == [first]
+    assert not (folder / "model.safetensors").exists()
+    succeeds(capsys, "train", "tiny")
+    assert (folder / "model.safetensors").is_file()
+
+
 def test_train_leaves_a_whole_run_and_the_other_commands_read_it(capsys, tiny_recipe, tmp_path):
     out = succeeds(capsys, "train", "tiny")
     assert "held-out samples of one sense" in out

@@ -52,6 +52,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
         dest="settings",
         help="change one value of the config, like seed=1; may be repeated",
     )
+    command.add_argument("--until", metavar="STAGE", help="stop after this stage; goes on later")
     command.set_defaults(act=commands.train_command)
 
 

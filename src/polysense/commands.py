@@ -52,9 +52,13 @@ def train_command(arguments: argparse.Namespace) -> None:
     config = apply(config, arguments.settings)
     folder = Path(arguments.run or f"runs/{arguments.recipe}")
     cache = Path(DATA) / "features"
-    trainee = train(config, folder, cache)
-    if PartialState().is_main_process:
+    trainee = train(config, folder, cache, arguments.until)
+    if not PartialState().is_main_process:
+        return
+    if arguments.until in (None, config.stages[-1].name):
         show_result(trainee, config, folder)
+    else:
+        print(f"Stage {arguments.until} is done; the same command without --until goes on.")
 
 
 def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:

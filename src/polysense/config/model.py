@@ -52,6 +52,8 @@ class EncoderConfig:
 
     `grid` pools a picture's feature map to grid x grid positions (None: keep all).
     `layer` picks a hidden layer of a transformers encoder (-1: last, -2: LLaVA's choice).
+    `block` is the place of a pretrained transformer, like MiniLM, that the tokens of senses other
+    than pictures go through (None: what `kind` has for them, if anything).
     """
 
     kind: str
@@ -61,6 +63,7 @@ class EncoderConfig:
     grid: int | None = None
     layer: int = -1
     class_token: bool = False
+    block: str | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("grid", self.grid), ("width", self.width)):

@@ -27,19 +27,20 @@ def weights_hash(module: nn.Module, settings: str = "") -> str:
 
 
 class Encoder(nn.Module, ABC):
-    """Pictures or tokens -> features [N, F, E]. `width` is E, of tokens and features."""
+    """Pictures or tokens -> features [N, F, E]. `width` is E; tokens are `token_width` wide."""
 
     width: int
+    token_width: int
 
     @abstractmethod
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [N, 3, S, S] -> features [N, F, E]."""
 
     def encode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens [N, F, E] -> features; as they are, where the encoder has no blocks for them."""
-        if tokens.ndim != 3 or tokens.shape[-1] != self.width:
+        """Tokens [N, F, token_width] -> features; as they are, where no blocks are for them."""
+        if tokens.ndim != 3 or tokens.shape[-1] != self.token_width:
             raise PolysenseError(
-                f"the encoder takes tokens [N, F, {self.width}], not {list(tokens.shape)}: a "
+                f"the encoder takes tokens [N, F, {self.token_width}], not {list(tokens.shape)}: a "
                 "tokenizer gives the width it is asked for"
             )
         return tokens
@@ -71,7 +72,7 @@ class NoEncoder(Encoder):
             raise PolysenseError(
                 "encoder.kind=none: set encoder.width to how wide the tokens are to be"
             )
-        self.width = config.width
+        self.width = self.token_width = config.width
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """There is nothing that could see."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model import efficientnet
+from polysense.model.block import BlockEncoder
 from polysense.model.encoder import Encoder, NoEncoder
 from polysense.model.llm import load_pretrained
 from polysense.model.preprocessing import check_vision
@@ -35,7 +36,7 @@ class EfficientNetEncoder(Encoder):
     A convolutional network has no blocks for the tokens of other senses: they pass as they are.
     """
 
-    width = efficientnet.WIDTH
+    width = token_width = efficientnet.WIDTH
 
     def __init__(self, config: EncoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class TransformersEncoder(Encoder):
                 f"to {-layers - 1} (the patch embeddings)"
             )
         self.network = tower.requires_grad_(False).eval()
-        self.width = tower.config.hidden_size
+        self.width = self.token_width = tower.config.hidden_size
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [N, 3, H, W] -> [N, F, E]; the last layer passes the encoder's final norm."""
@@ -172,7 +173,8 @@ ENCODERS: dict[str, Any] = {
 
 
 def build_encoder(config: EncoderConfig, dtype: torch.dtype) -> Encoder:
-    """Build the encoder `config.kind`, frozen, in evaluation mode."""
+    """Build the encoder `config.kind`, and the block behind it, frozen, in evaluation mode."""
     if config.kind not in ENCODERS:
         raise unknown_name("encoder", config.kind, ENCODERS)
-    return ENCODERS[config.kind](config, dtype)
+    encoder = ENCODERS[config.kind](config, dtype)
+    return BlockEncoder(encoder, config.block, dtype) if config.block else encoder

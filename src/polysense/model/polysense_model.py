@@ -61,7 +61,7 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         self.tokenizers = nn.ModuleDict(
             {
                 name: build_tokenizer(
-                    sense, self.encoder.width, self.encoder.class_token is not None
+                    sense, self.encoder.token_width, self.encoder.class_token is not None
                 )
                 for name, sense in self.modalities.items()
             }

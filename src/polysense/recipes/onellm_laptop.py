@@ -6,7 +6,8 @@ last one instruction stage over all. Before each alignment stage stands a stage 
 seconds (training/objectives.py).
 
 There is no encoder block for senses other than pictures: EfficientNet-Lite0 sees, and tokens of the
-others go to the projection module as they are.
+others go to the projection module as they are, which measured better than MiniLM between them
+(docs/onellm-laptop.md).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from polysense.config import (
     Stage,
 )
 from polysense.recipes import onellm_data
-from polysense.recipes.laptop_data import prepare
+from polysense.recipes.laptop_data import prepare, prepare_minilm
 from polysense.recipes.onellm import FIRST, SECOND, THIRD
 
 PICTURE: dict[str, Any] = {"fit": "pad"}
@@ -70,6 +71,14 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
         instruction(),
     )
     return with_stages(folder, manifest, "onellm-laptop-joint", stages)
+
+
+def onellm_laptop_minilm(folder: Path, manifest: str | None) -> RunConfig:
+    """Return the comparison: joint, with MiniLM's frozen layers behind every learnt tokenizer."""
+    config = onellm_laptop_joint(folder, manifest)
+    block = str(prepare_minilm(folder.parent / "onellm"))
+    model = replace(config.model, encoder=replace(config.model.encoder, block=block))
+    return replace(config, recipe="onellm-laptop-minilm", model=model)
 
 
 def with_stages(

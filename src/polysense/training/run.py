@@ -39,6 +39,7 @@ from polysense.training.stages import (
     finished,
     learning_senses,
     print_learning_table,
+    stages_until,
     train_stages,
 )
 from polysense.writing import write_text
@@ -107,10 +108,13 @@ def split_of(config: RunConfig) -> Split:
     return split_records(records, config.data.held_out)
 
 
-def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> Trainee:
-    """Train a run, or continue it; returns the trained model with its data.
+def train(
+    config: RunConfig, folder: Path, cache_folder: Path | None = None, until: str | None = None
+) -> Trainee:
+    """Train a run, or continue it, to its end or `until` the end of the stage of that name.
 
-    Everything a user can get wrong is checked before the folder is made.
+    Returns the trained model with its data. Everything a user can get wrong is checked before the
+    folder is made.
     """
     keep_freed_memory()
     console = Console(file=sys.stderr)
@@ -121,6 +125,7 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
+    stages = stages_until(config, until)
     if accelerator.is_main_process:
         claim(folder, config)
     accelerator.wait_for_everyone()
@@ -137,8 +142,9 @@ def train(config: RunConfig, folder: Path, cache_folder: Path | None = None) -> 
         print_learning_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
     trainee = Trainee(model, processor, split, cache)
-    train_stages(trainee, config, folder, accelerator)
-    if accelerator.is_main_process and not finished(folder):
+    train_stages(trainee, config, stages, folder, accelerator)
+    whole = stages == config.stages
+    if whole and accelerator.is_main_process and not finished(folder):
         processor.save_pretrained(folder)
         model.save_pretrained(folder)
     accelerator.wait_for_everyone()

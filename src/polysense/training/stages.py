@@ -133,14 +133,28 @@ def check_bad(
     console.print(f"{len(bad)} samples cannot be read and are left out (see {report}): {first}")
 
 
+def stages_until(config: RunConfig, until: str | None) -> tuple[Stage, ...]:
+    """Return the stages of `config` up to the one called `until`, or all."""
+    names = [stage.name for stage in config.stages]
+    if until is None:
+        return config.stages
+    if until not in names:
+        raise unknown_name("stage", until, names)
+    return config.stages[: names.index(until) + 1]
+
+
 def train_stages(
-    trainee: Trainee, config: RunConfig, folder: Path, accelerator: Accelerator
+    trainee: Trainee,
+    config: RunConfig,
+    stages: tuple[Stage, ...],
+    folder: Path,
+    accelerator: Accelerator,
 ) -> None:
-    """Train every stage of `config` in order, each from its newest checkpoint."""
+    """Train `stages`, the first or all of `config`, in order, each from its newest checkpoint."""
     model, known = trainee.model, set()
     console = Console(file=sys.stderr)
     digest = hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()[:16]
-    for stage in config.stages:
+    for stage in stages:
         run = StageRun(
             stage=stage,
             data=training_data(trainee, stage, trainee.split.train),
