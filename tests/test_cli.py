@@ -1,13 +1,14 @@
 """Every user's mistake is one line that says what to do, exit code 2, and nothing half-written.
 
 The commands are polysense.commands. On a tiny run they exercise
-polysense.model.describe, polysense.training.stages, polysense.training.journal and
-polysense.training.probe.
+polysense.model.describe, polysense.training.stages, polysense.training.journal,
+polysense.training.unreadable and polysense.training.probe.
 """
 
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from tiny import save_llm, save_pictures, tiny_config, tiny_run
 
 from polysense import recipes
 from polysense.cli import main
+from polysense.training.run import split_of
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,23 @@ def test_a_bad_picture_in_training_is_named_and_left_out(capsys, tiny_recipe, tm
     succeeds(capsys, "train", "tiny")
     report = (tmp_path / "runs/tiny/bad-samples.jsonl").read_text().splitlines()
     assert [json.loads(line)["file"].endswith("03.png") for line in report] == [True]
+
+
+def test_bad_pictures_are_left_out_where_the_encoder_learns_too(capsys, tiny_recipe, tmp_path):
+    config = tiny_config(tmp_path / "parts")
+    held_out = split_of(config).held_out[0].media[0].source
+    for path in (tmp_path / "parts/pictures/03.png", held_out):
+        Path(path).write_bytes(b"broken")
+    settings = ("data.bad_share=0.1", "stages.alignment.score=true", "stages.alignment.steps=9")
+    learnt = 'stages.alignment.learn=["connector","encoder"]'
+    words = [word for setting in (*settings, learnt) for word in ("--set", setting)]
+    succeeds(capsys, "train", "tiny", *words)
+    report = (tmp_path / "runs/tiny/bad-samples.jsonl").read_text().splitlines()
+    named = {Path(json.loads(line)["file"]).name for line in report}
+    assert named == {"03.png", Path(held_out).name}
+    assert "2 of 24 samples" in fails(
+        capsys, "train", "tiny", "--run", "other", *words, "--set", "data.bad_share=0.05"
+    )
 
 
 def test_too_many_bad_pictures_end_the_run(capsys, tiny_recipe, tmp_path):

@@ -90,7 +90,7 @@ def test_instructblip_is_told_the_question_in_training_and_when_asked(laptop, pa
     told = reader.batch_decode(batch["instructions"]["image"]["text_ids"])
     questions = [samples[index].messages[0].parts[-1].text for index in (0, 3)]
     assert [words.replace(reader.pad_token, "") for words in told] == questions
-    alone = data.prompt(3)["instructions"]["image"]["text_ids"]
+    alone = data.prompts([3])["instructions"]["image"]["text_ids"]
     assert reader.decode(alone[0]) == questions[1]
 
 

@@ -44,7 +44,7 @@ def test_cached_features_are_the_encoders(model, pictures, tmp_path):
 def test_a_second_filling_computes_nothing(model, pictures, tmp_path, monkeypatch):
     FeatureCache(tmp_path / "c", model, 1).fill(pictures)
     again = FeatureCache(tmp_path / "c", model, 1)
-    monkeypatch.setattr(again, "_compute", lambda media: pytest.fail("computed again"))
+    monkeypatch.setattr(again, "_entry", lambda *_: pytest.fail("computed again"))
     again.fill(pictures)
     assert again.view(pictures[0], 0).shape == (4, 16)
 

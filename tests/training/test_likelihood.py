@@ -6,7 +6,14 @@ from tiny import save_llm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polysense.training import likelihood
-from polysense.training.likelihood import PrefixTree, caption_ids, likelihoods, ranks, without_prior
+from polysense.training.likelihood import (
+    PrefixTree,
+    caption_ids,
+    equally_long,
+    likelihoods,
+    ranks,
+    without_prior,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +31,22 @@ def test_captions_end_in_end_of_text(tmp_path):
 
 @pytest.mark.parametrize("nodes", [1, 4, 100])
 def test_likelihoods_equal_a_plain_forward_pass(llm, nodes, monkeypatch):
-    prompt = llm.get_input_embeddings()(torch.tensor([[5, 9, 11]])).detach()
+    prompts = llm.get_input_embeddings()(torch.tensor([[5, 9, 11], [6, 2, 8]])).detach()
     captions = [[20, 21, 1], [7, 1], [20, 21, 32, 33, 1], [1], [20, 21, 32, 1], [21, 21, 1]]
     monkeypatch.setattr(likelihood, "NODES", nodes)
-    found = likelihoods(llm, prompt, captions)
-    for caption, score in zip(captions, found, strict=True):
-        words = llm.get_input_embeddings()(torch.tensor([caption]))
+    found = likelihoods(llm, prompts, captions)
+    assert found.shape == (2, 6)
+    for caption, column in zip(captions, found.T, strict=True):
+        words = llm.get_input_embeddings()(torch.tensor([caption] * 2))
         with torch.inference_mode():
-            logits = llm(inputs_embeds=torch.cat([prompt, words], dim=1)).logits[0, 2:-1]
-        expected = logits.log_softmax(-1)[range(len(caption)), caption].sum()
-        assert float(score) == pytest.approx(float(expected), abs=1e-4)
+            logits = llm(inputs_embeds=torch.cat([prompts, words], dim=1)).logits[:, 2:-1]
+        expected = logits.log_softmax(-1)[:, range(len(caption)), caption].sum(dim=1)
+        assert torch.allclose(column, expected, atol=1e-4)
+
+
+def test_prompts_of_one_length_go_together():
+    assert equally_long([7, 5, 7, 7, 5], 2) == [[0, 2], [3], [1, 4]]
+    assert equally_long([], 2) == []
 
 
 def test_what_captions_begin_with_in_common_is_run_once():

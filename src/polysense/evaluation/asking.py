@@ -16,7 +16,7 @@ from polysense.data.chat import Encoded
 from polysense.data.collate import collate
 from polysense.data.datasets import Record
 from polysense.training.features import FeatureCache
-from polysense.training.likelihood import caption_ids, score_matrix, seen_in_turn
+from polysense.training.likelihood import caption_ids, score_matrix
 from polysense.types import Batch, Message, Text
 
 Advance = Callable[[int], None]  # told how many more records are done
@@ -68,8 +68,14 @@ class Evaluator:
     ) -> torch.Tensor:
         """Return log p(caption | signals) in nats as [records, captions]."""
         ids = caption_ids(self.processor.text_tokenizer, captions)
-        prompts = seen_in_turn(self.model, (self.prompt([record]) for record in records))
-        return score_matrix(self.model.llm, prompts, ids, lambda: advance(1))
+        lengths = [len(self._encoded(self._asked(record)).ids) for record in records]
+        return score_matrix(
+            self.model,
+            lengths,
+            lambda some: self.prompt([records[index] for index in some]),
+            ids,
+            advance,
+        )
 
 
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:

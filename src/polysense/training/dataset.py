@@ -11,8 +11,10 @@ from polysense.data.chat import ChatForm, Encoded
 from polysense.data.collate import collate
 from polysense.data.packing import collate_packed
 from polysense.data.processor import PolysenseProcessor
+from polysense.errors import PolysenseError
 from polysense.training.features import FeatureCache
 from polysense.training.order import Pick
+from polysense.training.unreadable import Note
 from polysense.types import Batch, Sample
 
 
@@ -20,7 +22,9 @@ class TrainingData:
     """The samples of a stage, encoded once, handed out as batches.
 
     With a `cache`, signals and features come from it (the view changes with the epoch); without
-    one, signals are read from their files.
+    one, signals are read from their files. `note` is told of a sample that cannot be read, for
+    which another of its batch stands in, so that the batch keeps its size; without `note` it is an
+    error.
 
     With `row_tokens`, samples share rows of so many tokens; without, each has a padded row. With
     `captions`, these come in the ids of the Q-Former's tokenizer as well.
@@ -34,11 +38,13 @@ class TrainingData:
         cache: FeatureCache | None,
         row_tokens: int | None = None,
         captions: CaptionReader | None = None,
+        note: Note | None = None,
     ) -> None:
         self.samples = list(samples)
         self.form: ChatForm = form
         self.processor = processor
         self.cache = cache
+        self.note = note
         self.row_tokens = row_tokens
         self.captions = captions
         self.encoded = [
@@ -51,8 +57,8 @@ class TrainingData:
 
     def batch(self, picks: Sequence[Pick]) -> Batch:
         """Return the batch of some picks: packed, or padded on the right."""
+        picks, media = self._read(picks)
         items = [self.encoded[pick.index] for pick in picks]
-        media = [self._signals(pick) for pick in picks]
         pad_id, features = self.processor.pad_id, self.encoded_senses
         if self.row_tokens is not None:
             return collate_packed(items, media, pad_id, features, self.row_tokens)
@@ -62,18 +68,50 @@ class TrainingData:
             batch["captions"] = self.captions.read([caption_of(said) for said in conversations])
         return batch
 
-    def prompt(self, index: int) -> Batch:
-        """Return one sample without its last turn, as it is asked in evaluation: a batch of one."""
+    def prompt(self, index: int) -> Encoded:
+        """Return one sample without its last turn, as it is asked in evaluation."""
         asked = self.samples[index].messages[:-1]
-        row = Encoded.asked(self.processor.chat.prompt(asked, self.form))
-        media = self._signals(Pick(index, -index))  # view 0: the signal itself
-        batch = collate([row], [media], self.processor.pad_id, self.encoded_senses)
-        return self.processor.led(batch, [asked])
+        return Encoded.asked(self.processor.chat.prompt(asked, self.form))
+
+    def prompts(self, indices: Sequence[int]) -> Batch:
+        """Return the prompts of some samples as a batch, padded on the right."""
+        rows = [self.prompt(index) for index in indices]
+        media = [self._signals(Pick(index, -index)) for index in indices]  # view 0: as they are
+        batch = collate(rows, media, self.processor.pad_id, self.encoded_senses)
+        return self.processor.led(batch, [self.samples[index].messages[:-1] for index in indices])
 
     @property
     def encoded_senses(self) -> frozenset[str]:
         """The senses whose signals come as features."""
         return self.cache.encoded if self.cache else frozenset()
+
+    def reads(self, index: int) -> bool:
+        """Whether a sample's signals can be read; one whose cannot is noted."""
+        return self._tried(Pick(index, -index)) is not None
+
+    def _read(
+        self, picks: Sequence[Pick]
+    ) -> tuple[list[Pick], list[dict[str, list[torch.Tensor]]]]:
+        """Return picks with their signals, those that cannot be read replaced by the first."""
+        tried = [(pick, self._tried(pick)) for pick in picks]
+        read = [(pick, signals) for pick, signals in tried if signals is not None]
+        if not read:
+            raise PolysenseError(
+                f"none of a batch of {len(picks)} samples can be read; the first is "
+                f"{self.samples[picks[0].index].key!r}"
+            )
+        whole = [(pick, signals) if signals is not None else read[0] for pick, signals in tried]
+        return [pick for pick, _ in whole], [signals for _, signals in whole]
+
+    def _tried(self, pick: Pick) -> dict[str, list[torch.Tensor]] | None:
+        """Return a pick's signals; None where they cannot be read from their files."""
+        try:
+            return self._signals(pick)
+        except PolysenseError as error:
+            if self.note is None or self.cache is not None:
+                raise
+            self.note(dict.fromkeys(self.samples[pick.index].media, str(error)))
+            return None
 
     def _signals(self, pick: Pick) -> dict[str, list[torch.Tensor]]:
         sample = self.samples[pick.index]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from polysense.modalities.sense_files import code_of
 from polysense.modalities.stored import content_digest, read_signal
 from polysense.model.encoder import weights_hash
 from polysense.model.polysense_model import PolysenseModel
+from polysense.training.ahead import ReadAhead
 from polysense.types import Media
 from polysense.writing import replacing
 
 SHARD = 256
+READERS = max(2, (os.cpu_count() or 2) // 2)  # threads that decode while the encoder sees
 
 
 class FeatureCache:
@@ -93,30 +96,39 @@ class FeatureCache:
         """Compute what is missing; return {media: reason} of those that cannot be read."""
         bad: dict[Media, str] = {}
         pending: dict[str, torch.Tensor] = {}
-        for item in dict.fromkeys(media):
-            try:
-                missing = self.key(item) not in self._shards and self.key(item) not in pending
-                if missing:
-                    pending[self.key(item)] = self._compute(item)
-            except PolysenseError as error:
-                bad[item] = str(error)
-            if len(pending) >= SHARD:
-                self._write(pending)
-                pending = {}
-            advance(1)
+        wanted = list(dict.fromkeys(media))
+        with ReadAhead(self._read, iter(wanted), 4 * READERS, READERS) as signals:
+            for item in wanted:
+                try:
+                    views = next(signals)
+                    if views is not None and self.key(item) not in pending:
+                        pending[self.key(item)] = self._entry(item, views)
+                except PolysenseError as error:
+                    bad[item] = str(error)
+                if len(pending) >= SHARD:
+                    self._write(pending)
+                    pending = {}
+                advance(1)
         if pending:
             self._write(pending)
         return bad
 
-    @torch.inference_mode()
-    def _compute(self, media: Media) -> torch.Tensor:
-        sense = self.model.modalities[media.modality]
-        signal = read_signal(sense, media.source)
+    def _read(self, media: Media) -> torch.Tensor | None:
+        """Return what an entry is made of, its views or the signal; None where it is there."""
+        if self.key(media) in self._shards:
+            return None
+        signal = read_signal(self.model.modalities[media.modality], media.source)
         if media.modality not in self.encoded:
             return signal
         views = [signal, *(self._augmented(media, signal, n) for n in range(1, self.count))]
-        stacked = torch.stack(views).to(self.model.device)
-        return self.model.extract(media.modality, stacked).to(torch.float16).cpu()
+        return torch.stack(views)
+
+    @torch.inference_mode()
+    def _entry(self, media: Media, read: torch.Tensor) -> torch.Tensor:
+        if media.modality not in self.encoded:
+            return read
+        features = self.model.extract(media.modality, read.to(self.model.device))
+        return features.to(torch.float16).cpu()
 
     def _augmented(self, media: Media, signal: torch.Tensor, number: int) -> torch.Tensor:
         """Return view `number` of a signal, the same at every call."""

@@ -25,9 +25,9 @@ from polysense.training.likelihood import (
     caption_ids,
     ranks,
     score_matrix,
-    seen_in_turn,
     without_prior,
 )
+from polysense.types import Batch
 from polysense.writing import write_text
 
 FILE = "forgetting.json"
@@ -80,9 +80,9 @@ def score_sense(
     for indices, captions in rounds(data, sense):
         if len(captions) < 2:
             return None
+        indices = [index for index in indices if data.reads(index)]
         ids = caption_ids(processor.text_tokenizer, captions)
-        prompts = seen_in_turn(model, (data.prompt(index).to(model.device) for index in indices))
-        scores = without_prior(score_matrix(model.llm, prompts, ids))
+        scores = without_prior(caption_scores(model, data, indices, ids))
         truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
         own.append(ranks(scores, truth))
         # Neighbours in the order have different captions: a row moved by one is a stranger's.
@@ -92,6 +92,18 @@ def score_sense(
         return None
     right, guessed = ((torch.cat(found) == 1).float() for found in (own, blind))
     return SenseScore(sense, len(right), choices, float(right.mean()), float(guessed.mean()))
+
+
+def caption_scores(
+    model: PolysenseModel, data: TrainingData, indices: list[int], captions: list[list[int]]
+) -> torch.Tensor:
+    """Return log-likelihoods [P, C] of captions for the samples at `indices`."""
+
+    def prompts(some: list[int]) -> Batch:
+        return data.prompts([indices[number] for number in some]).to(model.device)
+
+    lengths = [len(data.prompt(index).ids) for index in indices]
+    return score_matrix(model, lengths, prompts, captions)
 
 
 def note_scores(folder: Path, stage: str, scores: Sequence[SenseScore]) -> None:

@@ -1,13 +1,13 @@
 """How likely a model finds each of some captions, given a signal: the ground of every ranking.
 
 Captions are scored by log p(caption | prompt with signal). They are laid out as a prefix tree: what
-captions begin with in common ("A red ...") is run once, all of them in one pass behind the prompt,
+captions begin with in common ("A red ...") is run once, all of them in one pass behind the prompts,
 under an attention mask that lets every token see the prompt and its own beginning only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 NODES = 768  # tokens of captions run in one pass: bounds the memory of their logits
+PROMPTS = 8  # equally long prompts run together: matrices of their size are multiplied faster
 
 
 @dataclass
@@ -68,74 +69,85 @@ def caption_ids(text_tokenizer: Any, captions: Sequence[str]) -> list[list[int]]
 
 @torch.inference_mode()
 def likelihoods(
-    llm: torch.nn.Module, prompt: torch.Tensor, captions: Sequence[Sequence[int]]
+    llm: torch.nn.Module, prompts: torch.Tensor, captions: Sequence[Sequence[int]]
 ) -> torch.Tensor:
-    """Return log p [C] in nats of each caption (token ids, end-of-text included) after a prompt.
+    """Return log p [N, C] in nats of each caption (token ids, end-of-text included) after prompts.
 
-    prompt: input embeddings [1, T, D]. Tokens are summed, not averaged: it is the probability of
+    prompts: input embeddings [N, T, D]. Tokens are summed, not averaged: it is the probability of
     the whole caption.
     """
-    scores: list[float] = []
-    tree, waiting = PrefixTree(), []
-    for caption in captions:
+    scores: list[torch.Tensor] = []
+    tree = PrefixTree()
+    for number, caption in enumerate(captions, start=1):
         tree.add(caption)
-        waiting.append(caption)
-        if len(tree.tokens) >= NODES:
-            scores += score_tree(llm, prompt, tree, waiting)
-            tree, waiting = PrefixTree(), []
-    if waiting:
-        scores += score_tree(llm, prompt, tree, waiting)
-    return torch.tensor(scores)
+        if len(prompts) * len(tree.tokens) >= NODES or number == len(captions):
+            scores.append(score_tree(llm, prompts, tree, captions[number - len(tree.paths) :]))
+            tree = PrefixTree()
+    return torch.cat(scores, dim=1)
 
 
 def score_tree(
-    llm: Any, prompt: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
-) -> list[float]:
-    """Run a prompt and a tree in one pass; return each caption's log-probability."""
-    start, nodes, device = prompt.shape[1], len(tree.tokens), prompt.device
+    llm: Any, prompts: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Run prompts [N, T, D] and a tree in one pass; return its captions' log-probabilities [N, C].
+
+    `captions` begin with those of the tree.
+    """
+    (count, start, _), device = prompts.shape, prompts.device
     tokens = torch.tensor([tree.tokens], dtype=torch.long, device=device)
-    words = llm.get_input_embeddings()(tokens)
-    total = start + nodes
+    words = llm.get_input_embeddings()(tokens).to(prompts.dtype).expand(count, -1, -1)
+    total = start + len(tree.tokens)
     seen = torch.ones(total, total, dtype=torch.bool).tril()
     own = tree.sees()
     seen[start:, start:] = own
-    mask = torch.zeros(total, total, dtype=prompt.dtype)
-    mask.masked_fill_(~seen, torch.finfo(prompt.dtype).min)
+    mask = torch.zeros(total, total, dtype=prompts.dtype)
+    mask.masked_fill_(~seen, torch.finfo(prompts.dtype).min)
     places = torch.cat([torch.arange(start), start - 1 + own.sum(dim=1)])
     logits = llm(
-        inputs_embeds=torch.cat([prompt, words.to(prompt.dtype)], dim=1),
-        attention_mask=mask[None, None].to(device),
-        position_ids=places[None].to(device),
+        inputs_embeds=torch.cat([prompts, words], dim=1),
+        attention_mask=mask.expand(count, 1, -1, -1).to(device),
+        position_ids=places.expand(count, -1).to(device),
         logits_to_keep=torch.arange(start - 1, total, device=device),
         use_cache=False,
-    ).logits[0]
-    log_probabilities = logits.float().log_softmax(-1)  # row 0: after the prompt; then the nodes
-    return [
-        float(log_probabilities[[0, *(node + 1 for node in path)], list(caption)].sum())
-        for caption, path in zip(captions, tree.paths, strict=True)
+    ).logits
+    # Row 0: after the prompt; then the nodes.
+    log_probabilities = logits.float().log_softmax(-1).cpu()
+    columns = [
+        log_probabilities[:, [0, *(node + 1 for node in path)], list(caption)].sum(dim=1)
+        for caption, path in zip(captions, tree.paths, strict=False)
     ]
-
-
-def seen_in_turn(model: PolysenseModel, batches: Iterable[Batch]) -> Iterator[torch.Tensor]:
-    """Yield the input embeddings of each batch; the LLM sees its signals until the next is asked
-    for."""
-    for batch in batches:
-        with model.seen(**batch) as prompt:
-            yield prompt
+    return torch.stack(columns, dim=1)
 
 
 def score_matrix(
-    llm: torch.nn.Module,
-    prompts: Iterable[torch.Tensor],
+    model: PolysenseModel,
+    lengths: Sequence[int],
+    batch_of: Callable[[list[int]], Batch],
     captions: Sequence[Sequence[int]],
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> torch.Tensor:
-    """Return log-likelihoods [P, C] of every caption for every prompt."""
-    rows = []
-    for prompt in prompts:
-        rows.append(likelihoods(llm, prompt, captions))
-        advance()
-    return torch.stack(rows)
+    """Return log-likelihoods [P, C] of every caption for every prompt.
+
+    `lengths` are the prompts' in tokens; `batch_of` returns those of some indices, equally long.
+    """
+    scores = torch.empty(len(lengths), len(captions))
+    for indices in equally_long(lengths, PROMPTS):
+        with model.seen(**batch_of(indices)) as prompts:
+            scores[indices] = likelihoods(model.llm, prompts, captions)
+        advance(len(indices))
+    return scores
+
+
+def equally_long(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Deal the indices of `lengths` into batches of at most `size`, each of one length."""
+    by_length: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(index)
+    return [
+        group[start : start + size]
+        for group in by_length.values()
+        for start in range(0, len(group), size)
+    ]
 
 
 def without_prior(scores: torch.Tensor) -> torch.Tensor:

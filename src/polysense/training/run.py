@@ -32,7 +32,6 @@ from polysense.training.beginning import begin, caption_reader, with_beginning
 from polysense.training.features import FeatureCache
 from polysense.training.stages import (
     Trainee,
-    check_bad,
     check_stages,
     encoder_learns,
     fill_cache,
@@ -42,6 +41,7 @@ from polysense.training.stages import (
     stages_until,
     train_stages,
 )
+from polysense.training.unreadable import Unreadable
 from polysense.writing import write_text
 
 RUN_FILE = "run.json"
@@ -130,18 +130,19 @@ def train(
         claim(folder, config)
     accelerator.wait_for_everyone()
     model.to(accelerator.device)
+    total = len(split.train) + len(split.held_out)
+    unreadable = Unreadable(folder, total, config.data.bad_share, console)
     cache = None
     if not encoder_learns(model, config):
         place = cache_folder or folder / "features"
         cache = FeatureCache(place, model, config.data.views, learning_senses(model, config))
-        everything = split.train + split.held_out
-        bad = fill_cache(cache, everything, console)
-        check_bad(len(everything), bad, config.data.bad_share, folder, console)
+        bad = fill_cache(cache, split.train + split.held_out, console)
+        unreadable.note(bad)
         split = split.without(bad)
     if accelerator.is_main_process:
         print_learning_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
-    trainee = Trainee(model, processor, split, cache)
+    trainee = Trainee(model, processor, split, cache, unreadable.note)
     train_stages(trainee, config, stages, folder, accelerator)
     whole = stages == config.stages
     if whole and accelerator.is_main_process and not finished(folder):

@@ -41,17 +41,19 @@ from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.paired import check_one_signal, check_pairs
+from polysense.training.unreadable import Note
 from polysense.types import Media
 
 
 @dataclass(frozen=True)
 class Trainee:
-    """What is being trained, and on what."""
+    """What is being trained, and on what; `note` is told of signals that cannot be read."""
 
     model: PolysenseModel
     processor: PolysenseProcessor
     split: Split
     cache: FeatureCache | None
+    note: Note | None = None
 
 
 def check_stages(model: PolysenseModel, config: RunConfig) -> None:
@@ -110,27 +112,6 @@ def fill_cache(cache: FeatureCache, records: list[Record], console: Console) -> 
     with progress_bar(console, disable=not console.is_terminal) as progress:
         task = progress.add_task("features", total=len(media))
         return cache.fill(media, lambda count: progress.advance(task, count))
-
-
-def check_bad(
-    total: int, bad: dict[Media, str], share: float, folder: Path, console: Console
-) -> None:
-    """Name unreadable signals in bad-samples.jsonl; too many of them end the run.
-
-    Above the allowed share it is the data, not a sample, that is bad.
-    """
-    if not bad:
-        return
-    report = folder / "bad-samples.jsonl"
-    lines = [json.dumps({"file": str(item.source), "error": text}) for item, text in bad.items()]
-    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    first = next(iter(bad.values()))
-    if len(bad) > share * total:
-        raise PolysenseError(
-            f"{len(bad)} of {total} samples cannot be read, more than data.bad_share={share:g} "
-            f"allows; all are named in {report}; the first: {first}"
-        )
-    console.print(f"{len(bad)} samples cannot be read and are left out (see {report}): {first}")
 
 
 def stages_until(config: RunConfig, until: str | None) -> tuple[Stage, ...]:
@@ -198,7 +179,15 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
     if objective.pairs:
         check_one_signal(stage, samples)
         captions = trainee.processor.captions
-    return TrainingData(samples, trainee.processor, stage.chat, trainee.cache, row_tokens, captions)
+    return TrainingData(
+        samples,
+        trainee.processor,
+        stage.chat,
+        trainee.cache,
+        row_tokens,
+        captions,
+        trainee.note,
+    )
 
 
 def known_scores(trainee: Trainee, stage: Stage, known: set[str]) -> list[SenseScore]:
