@@ -12,6 +12,8 @@ ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Tests compute in one thread each; a file's tests stay together, as they share what they set up.
+PARALLEL := -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -36,10 +38,10 @@ demo: install ## teach SmolLM2 eight senses, on this machine, and show what it s
 	@$(BIN)/polysense train $(RECIPE) --run $(RUN) $(ARGS)
 
 test: install ## run the tests, without the minutes-long ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: install ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 lint: install ## check style, formatting and types
 	@$(BIN)/ruff check --quiet .

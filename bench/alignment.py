@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from measure import add_place, medians, ratio, report, timed
+from models import save_vit
 from peer import PlainLoop
 from pictures import draw_bars
 from profiled import profile
@@ -52,18 +53,26 @@ SENSE = "image"
 
 def recipe(options: argparse.Namespace) -> RunConfig:
     """Return alignment as the laptop recipe has it, with LLaVA's projector as the connector."""
-    grid = {"grid": 2, "class_token": True} if options.encoder_kind == "efficientnet-lite" else {}
+    shown = {"grid": options.grid, "class_token": True}
     return RunConfig(
         recipe="alignment",
         model=ModelConfig(
             llm=LanguageModelConfig(options.llm),
-            encoder=EncoderConfig(options.encoder_kind, options.encoder, **grid),
+            encoder=EncoderConfig(options.encoder_kind, options.encoder, **shown),
             connector=ConnectorConfig("mlp", norm=False),
             modalities={SENSE: {"trim": True, "margin": 0.05}},
             precision="bf16" if options.dtype == "bfloat16" else "fp32",
         ),
         data=DataConfig(options.data, held_out=0.08),
-        stages=(Stage("alignment", ("connector",), batch_size=options.batch, steps=options.steps),),
+        stages=(
+            Stage(
+                "alignment",
+                ("connector",),
+                batch_size=options.batch,
+                steps=options.steps,
+                learning_rate=options.rate,
+            ),
+        ),
     )
 
 
@@ -129,8 +138,10 @@ def main() -> None:
     """Take the steps on every side in turn, and print times, ratios, losses and the profile."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--llm", default="data/laptop/SmolLM2-135M-Instruct")
-    parser.add_argument("--encoder", help="its weights", required=True)
-    parser.add_argument("--encoder-kind", default="efficientnet-lite")
+    parser.add_argument("--encoder", help="its weights (default: a random CLIP ViT-L/14)")
+    parser.add_argument("--encoder-kind", default="transformers")
+    parser.add_argument("--grid", type=int, default=2, help="a picture's features: grid x grid + 1")
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--data", default="data/laptop/pictures.jsonl")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=6)
@@ -140,7 +151,8 @@ def main() -> None:
     runs: dict[str, list[float]] = {name: [] for name in ("cached", "live", "llava", "llm")}
     losses: dict[str, list[float]] = {name: [] for name in ("cached", "live", "llava")}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        cached, live, peer = sides(recipe(options), Path(folder))
+        options.encoder = options.encoder or save_vit(Path(folder) / "vit")
+        cached, live, peer = sides(recipe(options), Path(folder) / "features")
         stack.enter_context(cached.batches)
         stack.enter_context(live.batches)
         order = cached.run.order

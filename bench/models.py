@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from polysense.config import ConnectorConfig, EncoderConfig, LanguageModelConfig, ModelConfig
 from polysense.data.chat import IGNORED, Encoded
@@ -42,6 +49,21 @@ def some_llm(options: argparse.Namespace) -> Any:
         )
         llm = LlamaForCausalLM(config).to(dtype)
     return llm.requires_grad_(False).eval().to(options.device)
+
+
+def save_vit(folder: Path) -> str:
+    """Save CLIP's ViT-L/14 at its published sizes, with random weights; returns the folder."""
+    torch.manual_seed(0)
+    config = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=224,
+        patch_size=14,
+    )
+    CLIPVisionModel(config).save_pretrained(folder)
+    return str(folder)
 
 
 def with_senses(

@@ -143,7 +143,7 @@ def test_a_sense_of_ones_own_needs_its_file_and_its_data(capsys, tiny_recipe, tm
     assert "needs --data" in fails(capsys, "train", "tiny", "--sense", "heat.py")
     manifest = save_pictures(tmp_path / "p")
     error = fails(capsys, "train", "tiny", "--sense", "heat.py", "--data", manifest)
-    assert "unknown key 'image'. Known: heat" in error
+    assert "has no line of heat alone" in error
     assert not (tmp_path / "runs").exists()
 
 

@@ -102,3 +102,19 @@ def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):
     assert record.senses == "audio+image"
     assert record.source == "simulated"
     assert (record.category, record.split) == ("", "")
+
+
+def test_lines_of_senses_that_the_run_lacks_are_left_out(tmp_path):
+    for name in ("a.wav", "a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    lines = [
+        {"image": "a.png", "caption": "A bell."},
+        {"audio": "a.wav", "caption": "A ring."},
+        {"image": "a.png", "audio": "a.wav", "caption": "Both.", "key": "both"},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (record,) = read_manifest(tmp_path / "m.jsonl", ["audio"])
+    assert record.caption == "A ring."
+    assert len(read_manifest(tmp_path / "m.jsonl", ["audio", "image"])) == 3
+    with pytest.raises(PolysenseError, match="no line of imu, fmri alone"):
+        read_manifest(tmp_path / "m.jsonl", ["imu", "fmri"])

@@ -24,13 +24,15 @@ def read_manifest(path: str | Path, modalities: Sequence[str]) -> list[Record]:
     path = Path(path).expanduser()
     if names_shards(path):
         return with_unique_keys(read_shards(path, modalities), str(path))
-    records = [
+    found = [
         parse_line(line, path.parent, modalities, where)
         for where, line in lines_of(path, modalities)
     ]
+    records = [record for record in found if record is not None]
     if not records:
+        what = f"has no line of {', '.join(modalities)} alone" if found else "is empty"
         raise PolysenseError(
-            f"manifest {str(path)!r} is empty: write one line per sample, like "
+            f"manifest {str(path)!r} {what}: write one line per sample, like "
             f'{{"{modalities[0]}": "file", "caption": "..."}}'
         )
     return with_unique_keys(records, str(path))

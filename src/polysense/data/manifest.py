@@ -17,6 +17,7 @@ from typing import Any
 from polysense.data.records import Record
 from polysense.data.turns import FORMS, read_turns
 from polysense.errors import PolysenseError
+from polysense.modalities import MODALITIES
 from polysense.modalities.stored import FileGroup
 from polysense.types import Media, Message
 
@@ -30,12 +31,18 @@ UNREAD_KEYS = ("model",)  # LLaVA's lines say who wrote them
 FindFile = Callable[[str], Any]  # a file's name, as a line has it, to where it lies
 
 
-def parse_line(line: str, root: Path, senses: Sequence[str], where: str) -> Record:
-    """Check one line of JSON and return its record; paths must stay below `root`."""
+def parse_line(line: str, root: Path, senses: Sequence[str], where: str) -> Record | None:
+    """Check one line of JSON and return its record; paths must stay below `root`.
+
+    None of a line with a sense that Polysense has and this run does not: one manifest may serve
+    runs of different senses.
+    """
     try:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         raise PolysenseError(f"{where}: not JSON ({error.msg} at column {error.colno})") from error
+    if isinstance(values, Mapping) and (set(MODALITIES) - set(senses)) & set(values):
+        return None
     return read_values(values, senses, lambda name: str(find_file(name, root)), where)
 
 
