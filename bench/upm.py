@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from polysense.config import ConnectorConfig
 from polysense.model.upm import ExpertBlock, UniversalProjection
+from polysense.training.allocator import keep_freed_memory
 
 
 def one_block(block: ExpertBlock, k: int, x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--signals", type=int, default=4)
     add_place(parser, repeats=2)
     options = parser.parse_args()
+    keep_freed_memory()
     torch.manual_seed(0)
     config = ConnectorConfig(
         "upm",

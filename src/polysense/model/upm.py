@@ -29,7 +29,13 @@ def stacked(experts: int, *shape: int) -> nn.Parameter:
 
 
 def each(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Apply expert k's weight [K, out, in] to its inputs x [K, N, T, in]."""
+    """Apply expert k's weight [K, out, in] to its inputs x [K, N, T, in].
+
+    On a CPU one after the other, all cores at each: in a batched product every core has experts of
+    its own, and some have nothing to do at last (measured 1.2 times slower, 3 experts on 2 cores).
+    """
+    if x.device.type == "cpu":
+        return torch.stack([functional.linear(*pair) for pair in zip(x, weight, strict=True)])
     return torch.einsum("knti,koi->knto", x, weight)
 
 
