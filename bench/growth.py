@@ -89,7 +89,7 @@ def main() -> None:
     }
     found = {name: grown(steps, options) for name, steps in growths.items()}
     picture = report("growth", options, {"growth": found})
-    draw_growth(picture, {name: growth["points"] for name, growth in found.items()})
+    draw_growth(picture, found)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,23 @@ def draw_bars(to: Path | None, title: str, values: Mapping[str, float], unit: st
     figure.savefig(to, dpi=130, transparent=True)
 
 
-def draw_growth(to: Path | None, growths: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
-    """Draw seconds and MiB against each size {name: points with size, seconds, mebibytes}."""
+def draw_growth(to: Path | None, growths: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw seconds and MiB against each size {name: its points and slopes}, logarithmically.
+
+    Every axis of values spans three decades, so that equal slopes look equal.
+    """
     if to is None:
         return
     figure, panels = figure_of(len(growths), 2)
-    for column, (name, points) in enumerate(growths.items()):
+    for column, (name, growth) in enumerate(growths.items()):
         for row, (what, colour) in enumerate((("seconds", BLUE), ("mebibytes", ORANGE))):
             panel = panels[row, column]
-            sizes, values = ([point[key] for point in points] for key in ("size", what))
+            sizes, values = ([point[key] for point in growth["points"]] for key in ("size", what))
             panel.plot(sizes, values, color=colour, marker="o", markersize=4)
             panel.set(xscale="log", yscale="log", xlabel=name, ylabel=what)
-            plain(panel, f"{what} against {name}")
+            panel.set_xticks(sizes, [str(size) for size in sizes])
+            panel.minorticks_off()
+            middle = max(min(values) * max(values), 1e-12) ** 0.5
+            panel.set_ylim(middle / 32, middle * 32)
+            plain(panel, f"slope {growth['slopes'][what]:.2f}")
     figure.savefig(to, dpi=130, transparent=True)
