@@ -25,12 +25,15 @@ from polysense.overrides import to_json
 from polysense.types import Batch
 
 
-def add_sizes(parser: argparse.ArgumentParser, width: int, layers: int, vocabulary: int) -> None:
+def add_sizes(
+    parser: argparse.ArgumentParser, width: int, layers: int, vocabulary: int, head_width: int = 32
+) -> None:
     """Add which LLM is measured: a folder, or the sizes of a random LLaMA."""
     parser.add_argument("--llm", help="folder of an LLM (default: a random LLaMA)")
     parser.add_argument("--width", type=int, default=width)
     parser.add_argument("--layers", type=int, default=layers)
     parser.add_argument("--vocabulary", type=int, default=vocabulary)
+    parser.add_argument("--head-width", type=int, default=head_width)
 
 
 def some_llm(options: argparse.Namespace) -> Any:
@@ -45,7 +48,7 @@ def some_llm(options: argparse.Namespace) -> Any:
             hidden_size=options.width,
             intermediate_size=3 * options.width,
             num_hidden_layers=options.layers,
-            num_attention_heads=max(1, options.width // 32),
+            num_attention_heads=max(1, options.width // options.head_width),
         )
         llm = LlamaForCausalLM(config).to(dtype)
     return llm.requires_grad_(False).eval().to(options.device)

@@ -16,6 +16,8 @@ SMALL = {
     "--repeats 1",
     "allocator": "--width 32 --vocabulary 999 --features 64 --clouds 4 --steps 1 --repeats 1",
     "generation": "--new 6 --streams 3 --turns 2 --repeats 1",
+    "utilization": "--width 32 --layers 1 --vocabulary 99 --samples 2 --words 9 --row-tokens 600 "
+    "--pictures 2 --side 64 --repeats 1 --head-width 16",
     "alignment": "--encoder-kind transformers --steps 2 --batch 4",
 }
 
@@ -72,6 +74,15 @@ def test_generation_says_the_same_every_way(capfd, tmp_path):
     assert result["same_words"]
     assert result["same_answers"]
     assert result["batch_ratio"] > 0
+
+
+@pytest.mark.parametrize("more", [(), ("--learn-llm",)])
+def test_shares_of_the_matrix_rate(capfd, tmp_path, more):
+    result = measured(capfd, "utilization", "--encoder", save_encoder(tmp_path), *more)
+    rates, shares = result["teraflops"], result["shares"]
+    for name, share in shares.items():
+        assert share == pytest.approx(rates[name] / rates["matrix"])
+    assert result["positions_per_second"] > result["pictures_per_second"] > 0
 
 
 def test_alignment_has_equal_losses_on_all_sides(capfd, tmp_path):
