@@ -97,7 +97,9 @@ class FeatureCache:
         bad: dict[Media, str] = {}
         pending: dict[str, torch.Tensor] = {}
         wanted = list(dict.fromkeys(media))
-        with ReadAhead(self._read, iter(wanted), 4 * READERS, READERS) as signals:
+        # Where the encoder has all the cores, threads beside it cost more than they save.
+        depth = 0 if self.model.device.type == "cpu" else 4 * READERS
+        with ReadAhead(self._read, iter(wanted), depth, READERS) as signals:
             for item in wanted:
                 try:
                     views = next(signals)
