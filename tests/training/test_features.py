@@ -105,12 +105,15 @@ def test_a_live_sense_is_augmented_anew_at_every_drawing(model, pictures, tmp_pa
     assert torch.equal(alone.view(pictures[0], 3), drawn[0])
 
 
-def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path):
+@pytest.mark.parametrize("harm", ["cut", "a byte"])
+def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path, harm):
     cache = FeatureCache(tmp_path / "c", model, 1)
     cache.fill(pictures)
     whole = cache.view(pictures[0], 0)
     shard = next((tmp_path / "c").glob("*.safetensors"))
-    shard.write_bytes(shard.read_bytes()[:100])
+    data = bytearray(shard.read_bytes())
+    data[-3] ^= 0x40
+    shard.write_bytes(data[:100] if harm == "cut" else data)
     (tmp_path / "bad.png").write_bytes(b"bad")
     bad = Media("image", str(tmp_path / "bad.png"))
     again = FeatureCache(tmp_path / "c", model, 1)

@@ -2,9 +2,9 @@
 
 Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, tokenizer and
 own code, the file's bytes and the number of views. Entries lie in safetensors shards that are
-written whole and renamed, so an interrupted filling goes on where it stopped, and stale ones are
-never met: their keys differ. Out: features [views, F, E]; view 0 is the signal itself, the others
-are augmented.
+written whole and renamed, so an interrupted filling goes on where it stopped; their checksums are
+read again at the start, and damaged ones removed. Stale entries are never met: their keys differ.
+Out: features [views, F, E]; view 0 is the signal itself, the others are augmented.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from polysense.types import Media
 from polysense.writing import replacing
 
 SHARD = 256
+CHECKSUM = "crc32"
 READERS = max(2, (os.cpu_count() or 2) // 2)  # threads that decode while the encoder sees
 
 
@@ -59,7 +61,11 @@ class FeatureCache:
     def _index(self, path: Path) -> None:
         try:
             shard = safe_open(path, framework="pt")
+            noted = (shard.metadata() or {}).get(CHECKSUM)
+            whole = noted == checksum(shard.get_tensor(key) for key in sorted(shard.keys()))
         except (SafetensorError, OSError):
+            whole = False
+        if not whole:
             path.unlink()  # damaged: its entries are computed anew
             return
         self._open[path] = shard
@@ -142,7 +148,8 @@ class FeatureCache:
         name = hashlib.sha256("".join(entries).encode()).hexdigest()[:16]
         path = self.folder / f"features-{name}.safetensors"
         with replacing(path) as scratch:
-            save_file({key: value.contiguous() for key, value in entries.items()}, scratch)
+            tensors = {key: entries[key].contiguous() for key in sorted(entries)}
+            save_file(tensors, scratch, {CHECKSUM: checksum(tensors.values())})
         self._index(path)
 
     def view(self, media: Media, number: int) -> torch.Tensor:
@@ -162,6 +169,14 @@ class FeatureCache:
         for item in media:
             found.setdefault(item.modality, []).append(self.view(item, number))
         return found
+
+
+def checksum(tensors: Iterable[torch.Tensor]) -> str:
+    """Return CRC-32 over the bytes of tensors, in their order."""
+    value = 0
+    for tensor in tensors:
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), value)
+    return f"{value:08x}"
 
 
 def media_of(samples: Iterable) -> list[Media]:
