@@ -62,11 +62,12 @@ class FeatureCache:
         try:
             shard = safe_open(path, framework="pt")
             noted = (shard.metadata() or {}).get(CHECKSUM)
-            whole = noted == checksum(shard.get_tensor(key) for key in sorted(shard.keys()))
+            found = checksum(shard.get_tensor(key) for key in sorted(shard.keys()))
         except (SafetensorError, OSError):
-            whole = False
-        if not whole:
             path.unlink()  # damaged: its entries are computed anew
+            return
+        if noted != found:
+            path.unlink()
             return
         self._open[path] = shard
         self._shards.update(dict.fromkeys(shard.keys(), path))
@@ -175,7 +176,7 @@ def checksum(tensors: Iterable[torch.Tensor]) -> str:
     """Return CRC-32 over the bytes of tensors, in their order."""
     value = 0
     for tensor in tensors:
-        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
     return f"{value:08x}"
 
 
