@@ -113,6 +113,7 @@ def recipe_config(parsed: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -
     recipe = recipe_named(parsed.recipe)
     module = sys.modules[recipe.__module__]
     monkeypatch.setattr(module, "prepare", lambda *_, **__: nowhere, raising=False)
+    monkeypatch.setattr(module, "prepare_minilm", lambda home: home / "minilm", raising=False)
     monkeypatch.setattr(onellm_data, "prepare", lambda home: home / "senses.jsonl")
     return recipe(Path("data"), parsed.data)
 
