@@ -12,8 +12,8 @@ from functools import partial
 
 import torch
 from measure import add_place, interleaved, medians, ratio, report
+from models import add_sizes, some_llm
 from pictures import draw_bars
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from polysense.data.chat import IGNORED, Encoded
 from polysense.data.collate import collate
@@ -48,29 +48,13 @@ def step(llm, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     """Measure both and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--llm", help="folder of an LLM (default: a random LLaMA)")
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--vocabulary", type=int, default=8192)
+    add_sizes(parser, width=256, layers=4, vocabulary=8192)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--places", type=int, default=6, help="positions a picture takes")
     parser.add_argument("--row-tokens", type=int, default=512)
     add_place(parser, repeats=5)
     options = parser.parse_args()
-    torch.manual_seed(0)
-    dtype = getattr(torch, options.dtype)
-    if options.llm:
-        llm = AutoModelForCausalLM.from_pretrained(options.llm, dtype=dtype)
-    else:
-        config = LlamaConfig(
-            vocab_size=options.vocabulary,
-            hidden_size=options.width,
-            intermediate_size=3 * options.width,
-            num_hidden_layers=options.layers,
-            num_attention_heads=options.width // 32,
-        )
-        llm = LlamaForCausalLM(config).to(dtype)
-    llm.requires_grad_(False).eval().to(options.device)
+    llm = some_llm(options)
     items = captioned(options.samples, options.places, llm.config.vocab_size)
     none = [{}] * len(items)
     batches = {

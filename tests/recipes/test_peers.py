@@ -22,8 +22,9 @@ FROZEN = {
 
 
 def rows():
-    """The table's lines by recipe: the last two columns."""
-    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    """The table of papers' choices, by recipe: the last two columns."""
+    choices = DOCUMENT.read_text().partition("### Compared at one budget")[0]
+    lines = [line for line in choices.splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0].strip("`"): row[3:] for row in cells}
 

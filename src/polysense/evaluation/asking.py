@@ -46,12 +46,14 @@ class Evaluator:
     def _encoded(self, asked: list[Message]) -> Encoded:
         return Encoded.asked(self.processor.chat.prompt(asked, self.processor.form))
 
+    def _lengths(self, records: Sequence[Record]) -> list[int]:
+        return [len(self._encoded(self._asked(record)).ids) for record in records]
+
     @torch.inference_mode()
     def captions(self, records: Sequence[Record], advance: Advance) -> list[str]:
         """Return the greedy captions of some records, in their order."""
         found = [""] * len(records)
-        lengths = [len(self._encoded(self._asked(record)).ids) for record in records]
-        for indices in by_length(lengths, BATCH):
+        for indices in by_length(self._lengths(records), BATCH):
             batch = self.prompt([records[index] for index in indices])
             ids = self.model.generate(
                 **batch, max_new_tokens=self.config.max_new_tokens, do_sample=False
@@ -68,10 +70,9 @@ class Evaluator:
     ) -> torch.Tensor:
         """Return log p(caption | signals) in nats as [records, captions]."""
         ids = caption_ids(self.processor.text_tokenizer, captions)
-        lengths = [len(self._encoded(self._asked(record)).ids) for record in records]
         return score_matrix(
             self.model,
-            lengths,
+            self._lengths(records),
             lambda some: self.prompt([records[index] for index in some]),
             ids,
             advance,

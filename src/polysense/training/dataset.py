@@ -87,7 +87,8 @@ class TrainingData:
 
     def reads(self, index: int) -> bool:
         """Whether a sample's signals can be read; one whose cannot is noted."""
-        return self._tried(Pick(index, -index)) is not None
+        # What the cache has was read when it was filled.
+        return self.cache is not None or self._tried(Pick(index, -index)) is not None
 
     def _read(
         self, picks: Sequence[Pick]

@@ -56,19 +56,13 @@ class FeatureCache:
         self._shards: dict[str, Path] = {}
         self._open: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("features-*.safetensors")):
-            self._index(path)
+            if is_whole(path):
+                self._index(path)
+            else:
+                path.unlink()  # its entries are computed anew
 
     def _index(self, path: Path) -> None:
-        try:
-            shard = safe_open(path, framework="pt")
-            noted = (shard.metadata() or {}).get(CHECKSUM)
-            found = checksum(shard.get_tensor(key) for key in sorted(shard.keys()))
-        except (SafetensorError, OSError):
-            path.unlink()  # damaged: its entries are computed anew
-            return
-        if noted != found:
-            path.unlink()
-            return
+        shard = safe_open(path, framework="pt")
         self._open[path] = shard
         self._shards.update(dict.fromkeys(shard.keys(), path))
 
@@ -170,6 +164,16 @@ class FeatureCache:
         for item in media:
             found.setdefault(item.modality, []).append(self.view(item, number))
         return found
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a shard can be read and its entries have the checksum noted with them."""
+    try:
+        shard = safe_open(path, framework="pt")
+        found = checksum(shard.get_tensor(key) for key in sorted(shard.keys()))
+        return (shard.metadata() or {}).get(CHECKSUM) == found
+    except (SafetensorError, OSError):
+        return False
 
 
 def checksum(tensors: Iterable[torch.Tensor]) -> str:

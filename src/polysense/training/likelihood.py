@@ -81,7 +81,8 @@ def likelihoods(
     for number, caption in enumerate(captions, start=1):
         tree.add(caption)
         if len(prompts) * len(tree.tokens) >= NODES or number == len(captions):
-            scores.append(score_tree(llm, prompts, tree, captions[number - len(tree.paths) :]))
+            some = captions[number - len(tree.paths) : number]
+            scores.append(score_tree(llm, prompts, tree, some))
             tree = PrefixTree()
     return torch.cat(scores, dim=1)
 
@@ -89,10 +90,7 @@ def likelihoods(
 def score_tree(
     llm: Any, prompts: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
 ) -> torch.Tensor:
-    """Run prompts [N, T, D] and a tree in one pass; return its captions' log-probabilities [N, C].
-
-    `captions` begin with those of the tree.
-    """
+    """Run prompts [N, T, D] and the captions' tree in one pass; return log-probabilities [N, C]."""
     (count, start, _), device = prompts.shape, prompts.device
     tokens = torch.tensor([tree.tokens], dtype=torch.long, device=device)
     words = llm.get_input_embeddings()(tokens).to(prompts.dtype).expand(count, -1, -1)
@@ -114,7 +112,7 @@ def score_tree(
     log_probabilities = logits.float().log_softmax(-1).cpu()
     columns = [
         log_probabilities[:, [0, *(node + 1 for node in path)], list(caption)].sum(dim=1)
-        for caption, path in zip(captions, tree.paths, strict=False)
+        for caption, path in zip(captions, tree.paths, strict=True)
     ]
     return torch.stack(columns, dim=1)
 
