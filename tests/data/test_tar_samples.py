@@ -72,6 +72,17 @@ def test_any_sense_by_its_ending(tmp_path):
     assert [m.modality for m in record.media] == ["audio", "depth", "imu"]
 
 
+def test_samples_of_senses_that_the_run_lacks_are_left_out(tmp_path):
+    files = {"a.png": picture("red"), "a.txt": "A.", "b.ogg": b"sound", "b.txt": "B."}
+    files |= {"c.png": picture("red"), "c.depth.png": picture("red"), "c.txt": "C."}
+    files |= {"d.png": picture("red"), "d.json": {"depth": "png", "caption": "D."}}
+    (record,) = records(tmp_path / "0.tar", files, ["image"])
+    assert record.caption == "A."
+    assert len(records(tmp_path / "0.tar", files)) == 4
+    with pytest.raises(PolysenseError, match="no sample of imu, fmri alone"):
+        records(tmp_path / "0.tar", files, ["imu", "fmri"])
+
+
 def test_json_is_a_manifests_line_that_names_files_by_their_endings(tmp_path):
     talk = [{"from": "human", "value": "<image>\nand\n<image>?"}, {"from": "gpt", "value": "No."}]
     two = {"0.png": picture("red"), "1.png": picture("blue")}
@@ -128,7 +139,7 @@ def test_folders_ranges_and_patterns_name_shards(tmp_path):
         ({"a.png": b"x", "a.json": {"captoin": "A."}}, "no text"),
         ({"a.png": b"x", "a.txt": " "}, "no caption"),
         ({"a.txt": "A."}, "no signal"),
-        ({"a.xyz": b"x", "a.txt": "A."}, r"reads files ending in 'xyz'.*jpg.*write .*image\.xyz"),
+        ({"a.raw": b"x", "a.txt": "A."}, r"reads files ending in 'raw'.*jpg.*write .*image\.raw"),
         ({"a.cls": "3", "a.txt": "A."}, "ending in 'cls'"),
         ({"a.png": b"x", "a.json": "{"}, "no JSON"),
         ({"a.png": b"x", "a.json": "[1]"}, "must be an object"),

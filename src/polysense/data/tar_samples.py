@@ -41,13 +41,17 @@ def read_shards(pattern: str | Path, senses: Sequence[str]) -> list[Record]:
 
     Errors name the archive, the sample and what is wrong with it.
     """
-    records = [
+    found = [
         read_sample(key, files, senses, shard)
         for shard in shard_paths(str(pattern))
         for key, files in samples_of(shard).items()
     ]
+    records = [record for record in found if record is not None]
     if not records:
-        raise PolysenseError(f"shards {str(pattern)!r} hold no sample: files like cat.jpg, cat.txt")
+        what = f"of {', '.join(senses)} alone" if found else "at all"
+        raise PolysenseError(
+            f"shards {str(pattern)!r} hold no sample {what}: files like cat.jpg, cat.txt"
+        )
     return records
 
 
@@ -93,15 +97,18 @@ def samples_of(shard: Path) -> dict[str, Files]:
     return samples
 
 
-def read_sample(key: str, files: Files, senses: Sequence[str], shard: Path) -> Record:
-    """Return the record of one sample."""
+def read_sample(key: str, files: Files, senses: Sequence[str], shard: Path) -> Record | None:
+    """Return the record of one sample; None of one with a sense that this run does not have."""
     where = f"{shard}, sample {key!r}"
+    others = [sense for sense in MODALITIES if sense not in senses]
     signals = {
-        ending: sense_of_file(ending, senses, where)
+        ending: sense_of_file(ending, [*senses, *others], where)
         for ending in files
         if ending not in ("txt", "json")
     }
-    values = said(files, senses, where)
+    values = said(files, [*senses, *others], where)
+    if {*signals.values(), *values}.intersection(others):
+        return None
     if not ({*senses, "messages", "document"} & set(values)):
         for ending, sense in signals.items():
             values.setdefault(sense, []).append(ending)
