@@ -215,11 +215,22 @@ class PointTokenizer(nn.Module):
         where = signals[..., self.columns]
         centres = gather_points(where, farthest_points(where, self.groups))
         neighbours = nearest(where, centres, self.neighbours)  # [N, groups, neighbours]
-        # A 1x1 convolution is a linear map of each point: run before gathering it is the same, and
-        # embedding_bag takes the maximum without storing [N, groups, neighbours, width].
-        weight, bias = self.convolution.weight.flatten(1), self.convolution.bias
-        mapped = functional.linear(signals.flatten(0, 1), weight, bias)  # [N * P, width]
         first = torch.arange(clouds, device=signals.device).view(-1, 1, 1) * points
         bags = (neighbours + first).flatten(0, 1)
-        tokens = functional.embedding_bag(bags, mapped, mode="max")
+        kernel, bias = self.convolution.parameters()
+        rows, weight = signals.flatten(0, 1), kernel.flatten(1)
+        chosen = functional.embedding(largest(rows, weight, bags), rows)  # [G, width, 6]
+        tokens = (chosen * weight).sum(dim=-1) + bias
         return tokens.unflatten(0, (clouds, self.groups))
+
+
+@torch.no_grad()
+def largest(rows: torch.Tensor, weight: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
+    """Return which of rows [P, 6] each unit of `weight` [D, 6] answers most to, of bags [G, K].
+
+    [G, D]. A 1x1 convolution is a linear map of each point, so all points are mapped once, before
+    they are gathered. What comes after needs the winners alone: gradients of all mapped points,
+    nearly all of them zero, would cost more than the rest of the tokenizer.
+    """
+    starts = torch.arange(0, bags.numel(), bags.shape[1], device=bags.device)
+    return torch.embedding_bag(rows @ weight.T, bags.flatten(), starts, mode=2)[3]  # 2: maximum
