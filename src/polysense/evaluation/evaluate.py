@@ -90,11 +90,12 @@ def score_sense(
     choices = list(dict.fromkeys(truth))
     scores = evaluator.scores(chosen, choices, advance)
     columns = [choices.index(caption) for caption in truth]
+    found = without_prior(scores)
     said = zip(
         chosen,
         predicted,
         nearest or [""] * len(chosen),
-        ranks(scores, columns).tolist(),
+        ranks(found, columns).tolist(),
         strict=True,
     )
     return SenseResult(
@@ -107,7 +108,7 @@ def score_sense(
         figures=(
             *caption_figures(predicted, truth, nearest, labels),
             *retrieval_figures("", scores, columns),
-            *retrieval_figures(", prior removed", without_prior(scores), columns),
+            *retrieval_figures(", prior removed", found, columns),
             *alone_figures(evaluator, chosen, choices, columns, advance),
         ),
         answers=tuple(

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 from polysense.config import RunConfig
 from polysense.evaluation.curves import draw_losses
 from polysense.evaluation.gallery import data_uri, gallery
-from polysense.evaluation.result import NAMED, Evaluation, Figure
+from polysense.evaluation.result import FOUND, NAMED, Evaluation, Figure
 from polysense.evaluation.routing import routing_weights
 from polysense.model.describe import part_rows
 from polysense.overrides import to_json
@@ -59,6 +59,7 @@ def write_report(folder: Path, evaluation: Evaluation, model: Any, config: RunCo
         lead=lead(evaluation),
         evaluation=evaluation,
         named=NAMED,
+        found=FOUND,
         cards={result.sense: gallery(result, model.modalities) for result in evaluation.senses},
         stage_names=list(stages),
         remembered=remembered(stages),
@@ -74,15 +75,15 @@ def write_report(folder: Path, evaluation: Evaluation, model: Any, config: RunCo
 
 def lead(evaluation: Evaluation) -> str:
     """Return the result in a sentence or two."""
-    named, top = evaluation.figure(NAMED), evaluation.figure("retrieval top-1")
+    named, top = evaluation.figure(NAMED), evaluation.figure(FOUND)
     several = len(evaluation.senses) > 1
     kinds = f"{len(evaluation.senses)} senses" if several else "one sense"
     near = "" if named.neighbour is None else f", a nearest neighbour {percent(named.neighbour)}"
     text = (
         f"Asked about {evaluation.scored} held-out samples of {kinds}, the model names "
         f"{percent(named.model)} right{' in the mean over senses' if several else ''} (blind "
-        f"{percent(named.blind)}{near}) and ranks the true caption first in {percent(top.model)} "
-        f"(blind {percent(top.blind)})."
+        f"{percent(named.blind)}{near}) and finds the true caption the likeliest, its own "
+        f"probability taken out, for {percent(top.model)} (blind {percent(top.blind)})."
     )
     if several:
         order = sorted(evaluation.senses, key=lambda result: result.named.model)

@@ -17,6 +17,7 @@ from polysense.writing import write_text
 
 FILE = "evaluation.json"
 LABEL, NOUN, NAMED = "label accuracy", "head-noun accuracy", "named right"
+FOUND = "retrieval top-1, prior removed"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class File:
 class Answer:
     """One held-out sample: the truth, the model's caption, and the nearest neighbour's (or "").
 
-    `rank` is the true caption's among the sense's `captions`, 1 being best.
+    `rank` is the true caption's among the sense's `captions`, 1 being best, their own probability
+    taken out.
     """
 
     key: str

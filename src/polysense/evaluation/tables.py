@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polysense.evaluation.result import Evaluation, Figure, figure_called
+from polysense.evaluation.result import FOUND, NAMED, Evaluation, Figure, figure_called
 
 LEGEND = """\
-right: head nouns, or whole captions where a sense has few (*); top-1: the true
-caption ranked first; blind: with other signals of the sense; near: what the
-nearest training sample's caption scores"""
+right: head nouns, or whole captions where a sense has few (*); finds: the true
+caption is the likeliest, its own probability taken out; blind: with other
+signals of the sense; near: what the nearest training sample's caption scores"""
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) -> None:
@@ -44,17 +44,17 @@ def score_table(evaluation: Evaluation) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("sense", overflow="fold")
-    for name in "held-out right blind near top-1 blind CIDEr blind near".split():
+    for name in "held-out right blind near finds blind CIDEr blind near".split():
         table.add_column(name, justify="right", no_wrap=True)
     for result in senses:
         table.add_row(
             escape(result.sense) + ("*" if result.labels else ""),
             str(result.scored),
-            *cells(result.named, figure_called("retrieval top-1", result.figures)),
+            *cells(result.named, figure_called(FOUND, result.figures)),
             *numbers(figure_called("CIDEr", result.figures)),
         )
     if len(senses) > 1:
-        means = [evaluation.figure(name) for name in ("named right", "retrieval top-1")]
+        means = [evaluation.figure(name) for name in (NAMED, FOUND)]
         table.add_section()
         table.add_row("mean", "", *cells(*means), *numbers(evaluation.figure("CIDEr")))
     return table
