@@ -14,7 +14,7 @@ SMALL = {
     "points": "--clouds 2 --points 256 --centres 32 --repeats 1",
     "growth": "--width 32 --layers 1 --vocabulary 99 --lengths 32 64 --samples 2 4 --senses 1 8 "
     "--repeats 1",
-    "allocator": "--width 32 --vocabulary 999 --features 64 --clouds 4 --steps 1 --repeats 1",
+    "allocator": "--width 32 --vocabulary 999 --features 1280 --clouds 16 --steps 2 --repeats 1",
     "generation": "--new 6 --streams 3 --turns 2 --repeats 1",
     "utilization": "--width 32 --layers 1 --vocabulary 99 --samples 2 --words 9 --row-tokens 600 "
     "--pictures 2 --side 64 --repeats 1 --head-width 16",
@@ -64,10 +64,9 @@ def test_growth_has_points_slopes_and_a_picture(capfd, tmp_path):
     assert all(point["seconds"] > 0 for g in result["growth"].values() for point in g["points"])
 
 
-def test_memory_is_kept_or_returned_by_processes_of_their_own(capfd):
-    result = measured(capfd, "allocator")
-    assert set(result["pages"]) == set(result["seconds"]) == {"kept", "returned"}
-    assert result["ratio"] > 0  # which is faster shows only at sizes of its own
+def test_kept_memory_costs_fewer_pages(capfd):
+    result = measured(capfd, "allocator")  # blocks of over 32 MiB, which glibc always returns
+    assert result["pages"]["kept"] <= result["pages"]["returned"]
 
 
 def test_generation_says_the_same_every_way(capfd, tmp_path):

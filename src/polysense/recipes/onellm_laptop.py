@@ -155,7 +155,7 @@ def captions(name: str, senses: tuple[str, ...], steps: int) -> Stage:
 def instruction() -> Stage:
     """Return instruction tuning over every sense and over films with sound, the LLM by LoRA.
 
-    The experts rest: where they moved too, sight lost a tenth. In the paper the LLM alone moves;
+    The experts rest: where they moved too, sight lost ten points. In the paper the LLM alone moves;
     here it would then find the right caption as often, but say it less (docs/onellm-laptop.md).
     """
     return Stage(
