@@ -59,7 +59,7 @@ class FeatureCache:
             if is_whole(path):
                 self._index(path)
             else:
-                path.unlink()  # its entries are computed anew
+                path.unlink(missing_ok=True)  # its entries are computed anew
 
     def _index(self, path: Path) -> None:
         shard = safe_open(path, framework="pt")
