@@ -109,6 +109,17 @@ def test_copied_experts_equal_their_source():
     assert torch.equal(module.blocks[0].wq[2], before["blocks.0.wq"][1])
 
 
+@pytest.mark.parametrize("width", [32, 256, 1024])
+def test_an_untrained_projection_tells_signals_apart_at_any_width(width):
+    torch.manual_seed(0)
+    config = ConnectorConfig("upm", width=width, layers=1, heads=4, queries=6)
+    module = UniversalProjection(config, ["image"], 64, 48, 1.0)
+    with torch.no_grad():
+        found = module.project(torch.randn(64, 9, 64), "image")
+    # What differs between signals, of all that differs; the rest is between places.
+    assert found.var(dim=0).mean() > 0.5 * found.var()
+
+
 def test_sizes():
     assert feedforward_width(1024) == 2816
     module = build()

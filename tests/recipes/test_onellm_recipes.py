@@ -44,11 +44,17 @@ def test_progressive_alignment_with_and_without_replay():
     assert not any(stage.combined for stage in (*spelled, *aligned[:3]))
 
 
-def test_later_senses_spell_with_the_experts_as_they_are():
-    first, second, _ = (s for s in progressive(replay=True) if s.objective == "spelling")
+def test_later_senses_take_the_experts_as_they_are():
+    *courses, tuning = progressive(replay=True)
     shared = "connector.blocks.0.wq"
     own = ("tokens.image", "input_projection.image.0.weight", "routers.image.fc1.bias", "end_tag.x")
-    assert named(shared, first.learn)
-    assert not named(shared, second.learn)
-    assert all(named(f"connector.{name}", second.learn) for name in own)
-    assert named("tokenizers.audio.convolution.weight", second.learn)
+    for stage in courses:
+        assert named(shared, stage.learn) == (stage.name in ("words-1", "alignment-1"))
+        assert all(named(f"connector.{name}", stage.learn) for name in own)
+        assert named("tokenizers.audio.convolution.weight", stage.learn)
+    assert not named(shared, tuning.learn)
+
+
+def test_without_replay_the_experts_go_on_learning():
+    moved = [s.name for s in progressive(replay=False) if named("connector.blocks.0.wq", s.learn)]
+    assert moved == ["words-1", "alignment-1", "alignment-2", "alignment-3"]
