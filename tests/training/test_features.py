@@ -119,3 +119,11 @@ def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, picture
     again = FeatureCache(tmp_path / "c", model, 1)
     assert list(again.fill([*pictures, bad])) == [bad]
     assert torch.equal(again.view(pictures[0], 0), whole)
+
+
+def test_a_damaged_shard_may_be_removed_by_another_process_first(
+    model, pictures, tmp_path, monkeypatch
+):
+    FeatureCache(tmp_path / "c", model, 1).fill(pictures)
+    monkeypatch.setattr(features, "is_whole", lambda path: path.unlink())
+    assert FeatureCache(tmp_path / "c", model, 1).fill(pictures) == {}

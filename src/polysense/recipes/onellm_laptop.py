@@ -114,8 +114,10 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage.
 
     The experts learn from pictures; later senses learn to use them, and take nothing from each
-    other. Those known are replayed when captions are said.
+    other. With `replay` those known are drawn again when captions are said; without, the experts
+    learn from these captions too.
     """
+    own = ("tokenizers", *OWN_PARTS)
     known: tuple[str, ...] = ()
     stages: list[Stage] = []
     course = ((FIRST, 200, 30), (SECOND, 500, 20), (THIRD, 170, 22))
@@ -123,9 +125,8 @@ def progressive(replay: bool) -> tuple[Stage, ...]:
         words = spelling(f"words-{number}", new, word_steps)
         said = captions(f"alignment-{number}", (*known, *new) if replay else new, steps)
         if known:
-            words = replace(words, learn=("tokenizers", *OWN_PARTS), learning_rate=2e-3)
-        if known and replay:
-            said = replace(said, learn=words.learn)
+            words = replace(words, learn=own, learning_rate=2e-3)
+            said = replace(said, learn=own) if replay else said
         known = (*known, *new)
         stages += [words, said]
     return (*stages, instruction())

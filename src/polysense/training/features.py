@@ -59,7 +59,8 @@ class FeatureCache:
             if is_whole(path):
                 self._index(path)
             else:
-                path.unlink(missing_ok=True)  # its entries are computed anew
+                # Its entries are computed anew; another process may have removed it already.
+                path.unlink(missing_ok=True)
 
     def _index(self, path: Path) -> None:
         shard = safe_open(path, framework="pt")
