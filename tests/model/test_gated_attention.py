@@ -2,10 +2,17 @@
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    DynamicCache,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from polysense.errors import PolysenseError
 from polysense.model.gated_attention import GatedAttention, GatedBlock
+from polysense.model.llm import cache_argument
 from polysense.model.view import View, media_counts
 
 PICTURE, END = 3, 2
@@ -133,11 +140,9 @@ def test_cached_logits_equal_those_of_the_whole():
     attention, media = gated(llm), pictures()
     whole = logits(llm, attention, DOCUMENT, media)
     with torch.no_grad(), attention.seeing(media, media_counts(DOCUMENT == PICTURE)):
-        cache, steps = None, []
+        cache, steps = DynamicCache(config=llm.config), []
         for part in DOCUMENT.split([4, 1, 3, 2], dim=1):
-            found = llm(part, past_key_values=cache, use_cache=True)
-            cache = found.past_key_values
-            steps.append(found.logits)
+            steps.append(llm(part, **{cache_argument(): cache}).logits)
     assert torch.allclose(torch.cat(steps, dim=1), whole, atol=1e-5)
 
 

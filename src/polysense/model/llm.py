@@ -8,6 +8,7 @@ fingerprint by which a checkpoint recognises the LLM it was trained on.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationMixin
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -181,3 +182,10 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
 def embedding_scale(llm: PreTrainedModel) -> float:
     """Return the standard deviation of the LLM's word embeddings, the scale connectors start at."""
     return float(word_vectors(llm).float().std())
+
+
+def cache_argument() -> str:
+    """Return the argument by which an LLM takes its keys and values: "cache" since transformers
+    5.24, "past_key_values" before."""
+    takes = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+    return "cache" if "cache" in takes else "past_key_values"

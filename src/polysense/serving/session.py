@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from polysense.data.collate import stack_signals
 from polysense.data.messages import parse_messages
 from polysense.data.processor import PolysenseProcessor
+from polysense.model.llm import cache_argument
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch, Message
 
@@ -57,7 +58,7 @@ class Session:
             prompt,
             torch.ones_like(prompt),
             embeddings=embeddings,
-            past_key_values=cache,
+            **{cache_argument(): cache},
             **options,
         )[0]
         self.messages, self.embeddings, self.cache = list(messages), embeddings, cache
