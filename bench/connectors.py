@@ -20,6 +20,7 @@ import torch
 from connectors_table import draw, markdown
 from measure import chip_name, report
 
+from polysense.cache_folder import cache_folder, feature_folder
 from polysense.config import ConnectorConfig, EvaluationConfig, RunConfig
 from polysense.data.datasets import Record
 from polysense.errors import PolysenseError, unknown_name
@@ -28,6 +29,7 @@ from polysense.evaluation.figures import retrieval_figures, spread
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import select
 from polysense.recipes import PEERS, Recipe
+from polysense.recipes.fetching import fetch_missing
 from polysense.recipes.on_laptop import GRID, Budget, on_laptop
 from polysense.recipes.onellm import onellm_7b
 from polysense.training.journal import LOG
@@ -75,6 +77,7 @@ def small_config(name: str, options: argparse.Namespace) -> RunConfig:
 def row_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train a recipe, or go on with it, and return its row."""
     config = small_config(name, options)
+    fetch_missing(config, options.data)
     folder = options.out / "runs" / name.replace(" ", "-")
     trainee = train(config, folder, options.cache)
     logs = [read_log(folder / "stages" / stage.name / LOG) for stage in config.stages]
@@ -162,9 +165,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60, help="through the LLM, 24 samples each")
     parser.add_argument("--beginning", type=float, default=5.0, help="epochs without the LLM first")
     parser.add_argument("--held-out", type=int, default=48, help="pictures scored; 0: all")
-    parser.add_argument("--data", type=Path, default=Path("data/laptop"), help="fetched if missing")
+    parser.add_argument("--data", type=Path, default=cache_folder(), help="fetched if missing")
     parser.add_argument("--manifest", help="pictures of one's own in place of Tux Paint's")
-    parser.add_argument("--cache", type=Path, default=Path("data/features"))
+    parser.add_argument("--cache", type=Path, default=feature_folder())
     parser.add_argument("--out", type=Path, default=Path("runs/bench-connectors"))
     options = parser.parse_args()
     options.device = "cuda" if torch.cuda.is_available() else "cpu"

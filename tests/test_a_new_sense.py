@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         nowhere = LaptopData(Path("none"), save_llm(folder / "llm"), Path("none"))
         laptop = sys.modules["polysense.recipes.laptop"]
-        patch.setattr(laptop, "prepare", lambda *_, **__: nowhere)
+        patch.setattr(laptop, "laptop_data", lambda folder: nowhere)
         Path("ecg.py").write_text(SENSE)
         Path("make_ecg.py").write_text(DATA)
         for words in COMMANDS:

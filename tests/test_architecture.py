@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "polysense"
 # A module imports from its own line or those above it, never from below. `__init__` holds the
 # public names: the command line uses them as users do, nothing else in the package does.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "writing"),
+    ("errors", "types", "writing", "cache_folder"),
     ("config", "overrides"),
     ("modalities",),
     ("model",),

@@ -7,7 +7,6 @@ run and a real picture lie under these names.
 import argparse
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +20,7 @@ from polysense.cli import build_parser
 from polysense.config import RunConfig
 from polysense.data.datasets import read_manifest
 from polysense.modalities import MODALITIES
-from polysense.recipes import onellm_data, recipe_named
-from polysense.recipes.laptop_data import LaptopData
+from polysense.recipes import recipe_named
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -81,10 +79,10 @@ def test_python_runs(document: str, code: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("document", "words"), commands(), ids=shown)
-def test_command_exists(document: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_exists(document: str, words: list[str]) -> None:
     arguments = polysense_arguments(words)
     if arguments is not None:
-        check_polysense(arguments, monkeypatch)
+        check_polysense(arguments)
     elif words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
@@ -92,14 +90,14 @@ def test_command_exists(document: str, words: list[str], monkeypatch: pytest.Mon
         assert words == ["source", ".venv/bin/activate"], f"{document}: how is this tested?"
 
 
-def check_polysense(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def check_polysense(arguments: list[str]) -> None:
     """Parse the arguments as the command does, and apply each --set to its recipe's config."""
     try:
         parsed = build_parser().parse_args(arguments)
     except SystemExit as error:
         pytest.fail(f"polysense {shlex.join(arguments)} does not parse ({error})")
-    if arguments[0] == "train":
-        overrides.apply(recipe_config(parsed, monkeypatch), settings_of(arguments))
+    if arguments[0] in ("train", "demo"):
+        overrides.apply(recipe_config(parsed), settings_of(arguments))
 
 
 def settings_of(arguments: list[str]) -> list[str]:
@@ -107,15 +105,9 @@ def settings_of(arguments: list[str]) -> list[str]:
     return [value for flag, value in pairwise(arguments) if flag == "--set"]
 
 
-def recipe_config(parsed: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    """The config of the recipe a command names, without fetching anything."""
-    nowhere = LaptopData(Path("pictures.jsonl"), Path("llm"), Path("encoder.pth"))
-    recipe = recipe_named(parsed.recipe)
-    module = sys.modules[recipe.__module__]
-    monkeypatch.setattr(module, "prepare", lambda *_, **__: nowhere, raising=False)
-    monkeypatch.setattr(module, "prepare_minilm", lambda home: home / "minilm", raising=False)
-    monkeypatch.setattr(onellm_data, "prepare", lambda home: home / "senses.jsonl")
-    return recipe(Path("data"), parsed.data)
+def recipe_config(parsed: argparse.Namespace) -> RunConfig:
+    """The config of the recipe a command names; nothing is fetched for it."""
+    return recipe_named(parsed.recipe)(Path("cache"), parsed.data)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -1,28 +1,59 @@
-"""The command line: train, ask, evaluate, describe, import, bench.
+"""The command line: demo, train, recipes, ask, evaluate, describe, import, bench.
 
-A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130, and a training run
-that was stopped goes on when the same command is given again.
+A user's mistake, and what the system refuses (a full disk, a file that may not be read), is one
+line on standard error and exit code 2; Ctrl-C is 130, and a training run that was stopped goes on
+when the same command is given again.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from polysense import commands
+from polysense.config.checks import LARGEST
 from polysense.errors import PolysenseError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the options are listed; exit with code 2."""
+        self.exit(2, f"polysense: {message} ({self.prog} --help lists the options)\n")
+
+
+class Version(argparse.Action):
+    """Prints the versions that a report of a fault needs; they are looked up when asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Print our version, and those of what we stand on."""
+        from importlib.metadata import version
+
+        parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+        python = ".".join(map(str, sys.version_info[:3]))
+        print(f"polysense {version('polysense')} (Python {python}, {parts})")
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="polysense", description="Teach an LLM new senses.")
+    parser = Parser(prog="polysense", description="Teach an LLM new senses.")
+    parser.add_argument("--version", action=Version, help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", required=True)
+    add_demo(subparsers.add_parser("demo", help="train onellm-laptop, or another recipe, and show"))
     add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
+    recipes = subparsers.add_parser("recipes", help="list the recipes and what each needs")
+    recipes.set_defaults(act=commands.recipes_command)
     add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
     add_ask(subparsers.add_parser("ask", help="ask about files: ask RUN [FILE|TEXT ...] QUESTION"))
     add_evaluate(subparsers.add_parser("evaluate", help="score a run on its held-out data"))
@@ -31,9 +62,30 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def count(text: str) -> int:
+    """Read an option that is a number of things, 1 or more."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def add_demo(command: argparse.ArgumentParser) -> None:
+    """Add what `demo` takes: what `train` does, with a recipe and a folder already chosen."""
+    command.add_argument(
+        "recipe", nargs="?", default="onellm-laptop", help="default: onellm-laptop, eight senses"
+    )
+    add_training(command)
+    command.set_defaults(run="runs/demo")
+
+
 def add_train(command: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
-    command.add_argument("recipe", help="name of a recipe, like laptop")
+    command.add_argument("recipe", help="name of a recipe, like laptop (polysense recipes)")
+    add_training(command)
+
+
+def add_training(command: argparse.ArgumentParser) -> None:
+    """Add the options of a training run."""
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
     command.add_argument(
         "--data", help="your own data: a JSONL manifest, or shards, like data/{000..123}.tar"
@@ -82,7 +134,7 @@ def add_ask(command: argparse.ArgumentParser) -> None:
         help="the right answer for another file, shown first; may be repeated",
     )
     command.add_argument("--chat", action="store_true", help="go on talking")
-    command.add_argument("--max-new-tokens", type=int, default=64)
+    command.add_argument("--max-new-tokens", type=count, default=64)
     command.set_defaults(act=commands.ask_command)
 
 
@@ -137,27 +189,59 @@ def add_sense(command: argparse.ArgumentParser, form: str, what: str) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep libraries' bars and notices out of the way of ours."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    """Keep libraries' bars and notices out of the way of ours; none is imported for it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.disable(logging.WARNING)
-    warnings.filterwarnings("ignore", category=UserWarning)
+    # Appended: what a test, or a user with python -W, asks for comes first.
+    warnings.simplefilter("ignore", append=True)
+
+
+def replace_what_a_terminal_lacks() -> None:
+    """Print "?" for a character that the terminal's encoding has none for, in place of stopping."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Print a mistake as one line and exit."""
+    print(f"polysense: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 2 a user's mistake, 130 interrupted."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    arguments = build_parser().parse_args(words)
+    """Run the command line and exit: 0 done, 2 a mistake or a refusal, 130 interrupted."""
+    replace_what_a_terminal_lacks()
     quiet_libraries()
+    arguments = build_parser().parse_args(words)
     try:
         arguments.act(arguments)
+        sys.stdout.flush()
     except PolysenseError as error:
-        print(f"polysense: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error))
+    except BrokenPipeError:  # who reads us has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except OSError as error:
+        fail(system_error(error))
+    except MemoryError:
+        fail("the memory is full: use a smaller batch_size or a smaller model")
     except KeyboardInterrupt:
-        again = " Give the same command again to continue." if arguments.command == "train" else ""
+        again = " Give the same command again to continue." if is_training(arguments) else ""
         print(f"\npolysense: interrupted.{again}", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def system_error(error: OSError) -> str:
+    """Return what the system refused, and of which file: "'runs/a': No space left on device"."""
+    named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    reason = error.strerror or (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{' and '.join(map(repr, named))}: {reason}" if named else reason
+
+
+def is_training(arguments: argparse.Namespace) -> bool:
+    """Whether the same command continues what was interrupted."""
+    return arguments.act is commands.train_command

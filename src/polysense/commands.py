@@ -19,46 +19,72 @@ if TYPE_CHECKING:
     from polysense.evaluation.result import Evaluation
     from polysense.training.stages import Trainee
 
-DATA = "data"
 BENCH_PARTS = {"connectors_table", "measure", "models", "peer", "pictures", "profiled"}
 
 
 def train_command(arguments: argparse.Namespace) -> None:
-    """Train, evaluate, and write the report."""
+    """Train, evaluate, and write the report; a name that is unknown is told before any download."""
+    from polysense.cache_folder import cache_folder, feature_folder
+    from polysense.training.named_parts import check_names
+    from polysense.training.run_folder import check_run_folder
+
+    folder = Path(arguments.run or f"runs/{arguments.recipe}")
+    check_run_folder(folder)
+    config = config_of(arguments, cache_folder())
+    check_names(config, arguments.until)
+
     import torch
     from accelerate import PartialState
 
-    from polysense.modalities import MODALITIES, modality_class
-    from polysense.overrides import apply
-    from polysense.recipes import recipe_named
-    from polysense.recipes.own_senses import with_senses
+    from polysense.recipes.fetching import fetch_missing
     from polysense.training.run import train
 
-    recipe = recipe_named(arguments.recipe)
-    senses = [modality_class(name).name for name in arguments.senses]
-    if arguments.data:
-        from polysense.data.datasets import read_manifest
-
-        read_manifest(arguments.data, senses or list(MODALITIES))  # errors before any download
-    elif not set(senses) <= set(MODALITIES):
-        raise PolysenseError(
-            "--sense with a file of your own needs --data, a manifest of its files"
-        )
-    own = str(Path(arguments.data).resolve()) if arguments.data else None
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        config = recipe(Path(DATA) / arguments.recipe, own)
-    if senses:
-        config = with_senses(config, arguments.senses)
-    config = apply(config, arguments.settings)
-    folder = Path(arguments.run or f"runs/{arguments.recipe}")
-    cache = Path(DATA) / "features"
-    trainee = train(config, folder, cache, arguments.until)
+        fetch_missing(config, cache_folder())
+    trainee = train(config, folder, feature_folder(), arguments.until)
     if not PartialState().is_main_process:
         return
     if arguments.until in (None, config.stages[-1].name):
         show_result(trainee, config, folder)
     else:
         print(f"Stage {arguments.until} is done; the same command without --until goes on.")
+
+
+def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
+    """Return the config that `train` asks for; nothing is fetched, and --data is read."""
+    from polysense.modalities import MODALITIES, modality_class
+    from polysense.overrides import apply
+    from polysense.recipes import recipe_named
+    from polysense.recipes.own_senses import with_senses
+
+    recipe = recipe_named(arguments.recipe)
+    senses = [modality_class(name).name for name in arguments.senses]
+    if not arguments.data and not set(senses) <= set(MODALITIES):
+        raise PolysenseError(
+            "--sense with a file of your own needs --data, a manifest of its files"
+        )
+    own = str(Path(arguments.data).resolve()) if arguments.data else None
+    config = recipe(cache, own)
+    if senses:
+        config = with_senses(config, arguments.senses)
+    config = apply(config, arguments.settings)
+    if arguments.data:
+        from polysense.data.datasets import read_manifest
+
+        read_manifest(arguments.data, senses or list(MODALITIES))
+    return config
+
+
+def recipes_command(arguments: argparse.Namespace) -> None:
+    """List the recipes and what each needs."""
+    from polysense.cache_folder import VARIABLE, cache_folder
+    from polysense.recipes.listing import described
+
+    recipes = described(cache_folder())
+    width = max(len(recipe.name) for recipe in recipes) + 2
+    for recipe in recipes:
+        print(f"{recipe.name:{width}}{recipe.summary}\n{'':{width}}needs {recipe.needs}")
+    print(f"\nWhat is fetched is kept in {cache_folder()} ({VARIABLE} moves it).")
 
 
 def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
@@ -102,11 +128,12 @@ def asking_again(result: Evaluation, folder: Path, config: RunConfig) -> str:
 def filled_cache(model, split, config: RunConfig):
     """Fill a finished run's cache, the one its training used where the encoder stayed frozen;
     return it, and the split without what cannot be read."""
+    from polysense.cache_folder import feature_folder
     from polysense.training.features import FeatureCache, media_of
     from polysense.training.stages import encoder_learns, learning_senses
 
     views = 1 if encoder_learns(model, config) else config.data.views
-    cache = FeatureCache(Path(DATA) / "features", model, views, learning_senses(model, config))
+    cache = FeatureCache(feature_folder(), model, views, learning_senses(model, config))
     bad = cache.fill(media_of([*split.train, *split.held_out]))
     return cache, split.without(bad)
 

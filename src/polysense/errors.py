@@ -19,7 +19,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> PolysenseError:
     """Return the error for a name that is in no table, with the nearest name and all known ones."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return PolysenseError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}.")
 
 

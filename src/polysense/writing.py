@@ -6,6 +6,7 @@ A reader, or the next start of a killed run, meets the old file or the new one, 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,25 @@ def replacing(path: Path) -> Iterator[Path]:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a scratch folder beside `folder` that becomes it when the block ends well.
+
+    Where another process has made `folder` in the meantime, that one stays: somebody may be reading
+    it, and what is made here is the same whoever makes it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        inside = Path(scratch) / "whole"
+        inside.mkdir()
+        yield inside
+        try:
+            inside.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ def parts(tmp_path_factory):
 
 @pytest.fixture
 def laptop(parts, monkeypatch):
-    monkeypatch.setattr(on_laptop, "prepare", lambda folder, with_pictures: parts)
+    monkeypatch.setattr(on_laptop, "laptop_data", lambda folder: parts)
     return lambda name: on_laptop.on_laptop(PEERS[name](Path("data"), "pairs.jsonl"), Path("data"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from polysense.config.checks import check_choices, require_count
 from polysense.errors import require
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -28,12 +29,14 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         require(self.rank >= 1, f"lora.rank must be at least 1, not {self.rank}")
+        require(self.alpha >= 1, f"lora.alpha must be at least 1, not {self.alpha}")
+        require(bool(self.targets) and all(self.targets), "lora.targets is empty: name some layers")
         require(0 <= self.dropout < 1, f"lora.dropout must lie in [0, 1), not {self.dropout}")
 
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
-    """The LLM: a hub name or a local folder of any decoder-only transformers model.
+    """The LLM: a hub name or a local folder of any decoder-only transformers model, or a GGUF file.
 
     `template` names a chat template of data/templates.py, for an LLM that brings none of its own.
     """
@@ -42,6 +45,9 @@ class LanguageModelConfig:
     revision: str | None = None
     lora: LoraConfig | None = None
     template: str | None = None
+
+    def __post_init__(self) -> None:
+        require(bool(self.name), "llm.name is empty: name a folder, a GGUF file or a hub name")
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for option, value in (("grid", self.grid), ("width", self.width)):
-            require(value is None or value >= 1, f"encoder.{option} must be positive, not {value}")
+            if value is not None:
+                require_count(f"encoder.{option}", value)
         if self.kind == "none":
             object.__setattr__(self, "name", "")  # weights that a recipe named are not used
         else:
@@ -130,9 +137,10 @@ class ConnectorConfig:
     reader: str | None = None
 
     def __post_init__(self) -> None:
+        check_choices(self, "connector")
         for name, value in vars(self).items():
             if name != "dropout" and type(value) is int:
-                require(value >= 1, f"connector.{name} must be at least 1, not {value}")
+                require_count(f"connector.{name}", value)
         require(0 <= self.dropout < 1, f"connector.dropout must lie in [0, 1), not {self.dropout}")
 
     def given(self, *names: str) -> dict[str, Any]:
@@ -168,9 +176,10 @@ class InteractionConfig:
     prompts: int | None = None
 
     def __post_init__(self) -> None:
+        check_choices(self, "interaction")
         for name, value in vars(self).items():
             if type(value) is int:
-                require(value >= 1, f"interaction.{name} must be at least 1, not {value}")
+                require_count(f"interaction.{name}", value)
 
     def given(self, *names: str) -> dict[str, Any]:
         """Return those of the options `names` that are set, as keyword arguments."""
@@ -195,6 +204,7 @@ class ModelConfig:
     sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_choices(self, "model")
         require(bool(self.modalities), "model.modalities is empty: name at least one sense")
         for name in self.sources:
             require(name in self.modalities, f"model.sources has {name!r}, model.modalities not")

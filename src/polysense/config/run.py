@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from polysense.config.checks import (
+    check_choices,
+    require_count,
+    require_positive,
+    require_share,
+)
 from polysense.config.model import ModelConfig
 from polysense.errors import require
+
+STAGE_NAME = re.compile(r"[\w-]+")  # a folder is called so, and a part of --set's paths
 
 
 @dataclass(frozen=True)
@@ -57,15 +66,25 @@ class Stage:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
+        require(
+            bool(STAGE_NAME.fullmatch(self.name)),
+            f"a stage is called {self.name!r}: its name has letters, digits, - and _ only",
+        )
         where = f"stages.{self.name}"
-        require(bool(self.learn), f"{where}.learn is empty: name what learns")
-        require(self.epochs > 0, f"{where}.epochs must be positive, not {self.epochs}")
-        require(self.steps is None or self.steps >= 1, f"{where}.steps must be at least 1")
+        check_choices(self, where)
+        require(bool(self.learn) and all(self.learn), f"{where}.learn is empty: name what learns")
         counts = "batch_size accumulation row_tokens checkpoint_every evaluate_every"
         for name in counts.split():
-            require(getattr(self, name) >= 1, f"{where}.{name} must be at least 1")
-        require(self.learning_rate > 0, f"{where}.learning_rate must be positive")
-        require(0 <= self.warmup < 1, f"{where}.warmup is a share of the steps, in [0, 1)")
+            require_count(f"{where}.{name}", getattr(self, name))
+        if self.steps is not None:
+            require_count(f"{where}.steps", self.steps)
+        for name in ("epochs", "learning_rate", "clip"):
+            require_positive(f"{where}.{name}", getattr(self, name))
+        for name in ("minimum_rate", "weight_decay"):
+            require_positive(f"{where}.{name}", getattr(self, name), zero=True)
+        require_share(f"{where}.warmup, a share of the steps,", self.warmup)
+        for place, beta in enumerate(self.betas):
+            require_share(f"{where}.betas[{place}]", beta)
 
 
 @dataclass(frozen=True)
@@ -82,8 +101,12 @@ class DataConfig:
     bad_share: float = 0.05
 
     def __post_init__(self) -> None:
+        require(bool(self.manifest), "data.manifest is empty: name a manifest or shards")
         require(0 < self.held_out < 1, f"data.held_out must lie in (0, 1), not {self.held_out}")
-        require(self.views >= 1, f"data.views must be at least 1, not {self.views}")
+        require_count("data.views", self.views)
+        require(
+            0 <= self.bad_share <= 1, f"data.bad_share must lie in [0, 1], not {self.bad_share}"
+        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +123,10 @@ class EvaluationConfig:
     question: str = "What is this?"
 
     def __post_init__(self) -> None:
+        require_count("evaluation.max_new_tokens", self.max_new_tokens)
         for name in ("limit", "per_sense"):
             require(getattr(self, name) >= 0, f"evaluation.{name} must be positive, or 0 for all")
+        require(bool(self.question.strip()), "evaluation.question is empty: say what is asked")
 
 
 @dataclass(frozen=True)
@@ -119,3 +144,4 @@ class RunConfig:
         require(bool(self.stages), "stages is empty: a run needs at least one stage")
         names = [stage.name for stage in self.stages]
         require(len(set(names)) == len(names), f"two stages share a name: {', '.join(names)}")
+        require(0 <= self.seed < 2**63, f"seed must lie in [0, 2^63), not {self.seed}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import matplotlib
 import numpy as np
 import torch
 
@@ -73,6 +72,8 @@ class DepthModality(MapModality):
 
     def painted(self, values: np.ndarray) -> np.ndarray:
         """Near dark, far light; white where nothing was measured."""
+        import matplotlib
+
         share = values[..., 0]
         colours = matplotlib.colormaps[COLOURS](share, bytes=True)[..., :3]
         # rounding of the normalisation is far below the step of any sensor

@@ -11,11 +11,10 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import nibabel
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
@@ -25,6 +24,9 @@ from polysense.modalities import number_files
 from polysense.modalities.base import Modality
 from polysense.modalities.number_files import MISNAMED
 from polysense.modalities.sources import one_line_errors, source_name
+
+if TYPE_CHECKING:
+    import pandas as pd  # costs a second, so it is imported where it is used
 
 MISSING = 0.1  # share of voxels that may be missing and become 0
 VOLUMES = (".nii", ".nii.gz")
@@ -82,6 +84,8 @@ class FmriModality(Modality):
                 source = self._masked(source, name)
             else:
                 source = number_files.read_numbers(source, name, self.limits)
+        import pandas as pd
+
         with one_line_errors(name, MISNAMED):
             if isinstance(source, pd.DataFrame):
                 source = regions(source, name)
@@ -204,6 +208,8 @@ def _read_mask(
 
 def regions(table: pd.DataFrame, name: str) -> np.ndarray:
     """Return a table's numbers: one row or column, or its column value in the order of roi."""
+    import pandas as pd
+
     if {"roi", "value"} <= set(table.columns):
         ordered = table.sort_values("roi")
         if double := ordered.loc[ordered["roi"].duplicated(), "roi"].tolist():

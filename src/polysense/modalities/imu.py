@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
@@ -24,6 +23,9 @@ from polysense.modalities import motion_columns, number_files
 from polysense.modalities.base import Modality
 from polysense.modalities.resampling import Recording, resample
 from polysense.modalities.sources import one_line_errors, source_name
+
+if TYPE_CHECKING:
+    import pandas as pd  # costs a second, so it is imported where it is used
 
 GRAVITY = 9.81  # m/s^2
 
@@ -108,6 +110,8 @@ class ImuModality(Modality):
             raise PolysenseError(f"{name}: its rate must be a positive number of Hz, not {rate!r}")
         if isinstance(source, str | Path):
             source = number_files.read_numbers(source, name, self.limits)
+        import pandas as pd
+
         with one_line_errors(name, number_files.MISNAMED):
             if isinstance(source, pd.DataFrame):
                 self.limits.check_values(source.size, name)
@@ -168,6 +172,8 @@ class ImuModality(Modality):
 
     def _from_table(self, table: pd.DataFrame, rate: float | None, name: str) -> Recording:
         """Find a table's columns; its times come from the mapping's rate or the time column."""
+        import pandas as pd
+
         columns = list(self.columns) or motion_columns.sensor_columns(table, name)
         if missing := [column for column in columns if column not in table.columns]:
             listed = ", ".join(map(str, table.columns[:20]))

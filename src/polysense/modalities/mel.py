@@ -13,7 +13,6 @@ import warnings
 from functools import lru_cache
 
 import numpy as np
-from transformers.audio_utils import mel_filter_bank, spectrogram
 
 FRAME_SECONDS, STEP_SECONDS = 0.025, 0.010
 PREEMPHASIS = 0.97
@@ -44,6 +43,8 @@ def log_mel(waveform: np.ndarray, rate: int, bins: int) -> np.ndarray:
     What is shorter than one frame is filled up with zeros to one. The mean of the whole waveform
     need not be subtracted first, as OneLLM does: every frame loses its own.
     """
+    from transformers.audio_utils import spectrogram  # costs seconds to import
+
     length = frame_length(rate)
     waveform = np.pad(waveform, (0, max(0, length - len(waveform))))
     transform = transform_length(rate)
@@ -71,6 +72,8 @@ def transform_length(rate: int) -> int:
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, bins: int) -> np.ndarray:
     """Return the triangles as weights [frequencies, bins]."""
+    from transformers.audio_utils import mel_filter_bank
+
     with warnings.catch_warnings():
         # 128 triangles are narrower than a frequency's step at the low end, so some hold none and
         # stay at the floor: so it is in Kaldi's, and so the encoders were trained.

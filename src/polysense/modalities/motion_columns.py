@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from polysense.errors import PolysenseError
+
+if TYPE_CHECKING:
+    import pandas as pd  # costs a second, so it is imported where it is used
 
 AXES = "xyz"
 ACCELERATION = re.compile(r"acc|^a$")
@@ -106,6 +109,8 @@ def seconds(times: pd.Series, name: str) -> np.ndarray:
     one, in that which puts the median step between 0.5 ms and 0.5 s: below 0.5 seconds, below 500
     milliseconds, below 500,000 microseconds, else nanoseconds. Text is read as dates.
     """
+    import pandas as pd
+
     if not pd.api.types.is_numeric_dtype(times):
         times = pd.to_datetime(times, format="ISO8601")
         return (times - times.iloc[0]).dt.total_seconds().to_numpy(np.float64)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from pyarrow import parquet
 
 from polysense.errors import PolysenseError
 from polysense.modalities.sources import one_line_errors, regular_file
+
+if TYPE_CHECKING:
+    import pandas as pd  # costs a second, so it is imported where it is used
 
 SEPARATORS = {".csv": ",;\t", ".tsv": "\t"}
 MISNAMED = "damaged or not what its name says"  # what a file is whose parser fails
@@ -60,6 +62,9 @@ def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | 
         if suffix == ".npz":
             return read_archive(path, name, limits)
         if suffix == ".parquet":
+            import pandas as pd
+            from pyarrow import parquet
+
             size = parquet.ParquetFile(path).metadata
             limits.check_values(size.num_rows * size.num_columns, name)
             groups = range(size.num_row_groups)
@@ -97,6 +102,8 @@ def read_text(path: Path, separators: str) -> pd.DataFrame:
 
     Lines that begin with # are skipped. A first line of numbers alone is data, not names.
     """
+    import pandas as pd
+
     with path.open(encoding="utf-8-sig") as lines:
         first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
     separator = max(separators, key=first.count)

@@ -29,7 +29,6 @@ from polysense.modalities.cloud_formats import (
     read_rows,
     read_text,
 )
-from polysense.modalities.mesh import read_mesh
 from polysense.modalities.point_picture import draw_cloud
 from polysense.modalities.sampling import farthest_points, gather_points, nearest
 from polysense.modalities.sources import file_bytes, one_line_errors, source_name
@@ -110,6 +109,8 @@ class PointModality(Modality):
 
     def _decode(self, data: bytes, suffix: str, reading: Reading) -> Cloud:
         """Hand a file's bytes to the reader of its suffix."""
+        from polysense.modalities.mesh import read_mesh  # trimesh costs a second to import
+
         if suffix in MESHES:
             return read_mesh(data, suffix[1:], reading)
         if suffix in TEXTS:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import signal
 
 from polysense.errors import PolysenseError
 
@@ -97,6 +96,8 @@ def filled(recording: Recording, name: str) -> np.ndarray:
 
 def smoothed(recording: Recording, source_rate: float, rate: float) -> Recording:
     """Take away what lies above 0.8 of the new Nyquist frequency: Butterworth, no delay."""
+    from scipy import signal  # costs two seconds to import
+
     first, last = recording.times[0], recording.times[-1]
     times = first + np.arange(int((last - first) * source_rate + 1.001)) / source_rate
     readings = interpolated(recording, times)

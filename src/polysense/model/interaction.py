@@ -28,6 +28,7 @@ from polysense.model.splice import check_places, held_places, splice
 from polysense.model.view import counts_before, media_counts
 from polysense.model.visual_expert import VisualExpert
 
+INTERACTIONS = ("input", "gated", "adapter", "expert")
 MARKED = frozenset({"gated", "adapter"})  # kinds that leave marks in the text, and no embeddings
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
@@ -201,5 +202,5 @@ def build_interaction(
         ),
     }
     if config.kind not in makers:
-        raise unknown_name("interaction", config.kind, makers)
+        raise unknown_name("interaction", config.kind, INTERACTIONS)
     return makers[config.kind]()

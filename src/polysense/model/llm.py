@@ -22,6 +22,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from polysense.config import LanguageModelConfig, LoraConfig, Precision
 from polysense.errors import PolysenseError
+from polysense.model.gguf import gguf_folder, is_gguf
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:
@@ -37,7 +38,12 @@ def compute_dtype(precision: Precision) -> torch.dtype:
 def load_pretrained(
     what: str, loader: Callable[..., Any], name: str, revision: str | None, **options: Any
 ) -> Any:
-    """Call a transformers `from_pretrained`; a folder or hub name that fails is a clear error."""
+    """Call a transformers `from_pretrained`; a folder or hub name that fails is a clear error.
+
+    A GGUF file stands for the folder that it is unpacked to, once.
+    """
+    if is_gguf(name):
+        name = str(gguf_folder(name))
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     if looks_local and not (Path(name).expanduser() / "config.json").is_file():
         raise PolysenseError(

@@ -15,15 +15,17 @@ from polysense.config import (
     RunConfig,
     Stage,
 )
-from polysense.recipes.laptop_data import prepare
+from polysense.recipes.laptop_data import laptop_data
 
 
 def laptop(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the recipe's config; data and weights are fetched into `folder`, once.
+    """SmolLM2-135M learns to see, from 880 pictures, in 9 minutes on two cores.
+
+    Returns the config; data and weights are to lie in `folder`.
 
     With `manifest`, one's own pictures take the place of the stamps.
     """
-    data = prepare(folder, with_pictures=manifest is None)
+    data = laptop_data(folder)
     return RunConfig(
         recipe="laptop",
         model=ModelConfig(

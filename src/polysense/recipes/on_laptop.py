@@ -24,7 +24,7 @@ from polysense.config import (
 from polysense.errors import require
 from polysense.model.interaction import MARKED
 from polysense.recipes.blip2 import REPRESENTATION
-from polysense.recipes.laptop_data import LaptopData, prepare
+from polysense.recipes.laptop_data import LaptopData, laptop_data
 from polysense.recipes.own_senses import with_senses
 from polysense.training.objectives import objective_named
 
@@ -63,7 +63,7 @@ class Budget:
 def on_laptop(
     config: RunConfig, folder: Path, manifest: str | None = None, budget: Budget | None = None
 ) -> RunConfig:
-    """Return `config` at the laptop's size; data and weights are fetched into `folder`, once.
+    """Return `config` at the laptop's size; data and weights are to lie in `folder`.
 
     It learns pictures, those of `manifest` or Tux Paint's, which is all that the recipes share.
     """
@@ -71,7 +71,7 @@ def on_laptop(
     require(
         sight in config.model.modalities, f"{config.recipe} has no pictures to learn on a laptop"
     )
-    data = prepare(folder, with_pictures=manifest is None)
+    data = laptop_data(folder)
     small = replace(
         with_senses(config, [sight]),
         recipe=f"{config.recipe}-laptop",

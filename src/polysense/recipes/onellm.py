@@ -26,7 +26,10 @@ THIRD = ("depth", "normal", "imu", "fmri")
 
 
 def onellm_7b(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the paper's setting; `manifest` names the pairs, since nothing is fetched here."""
+    """OneLLM-7B: eight senses in three alignment stages, then instructions, as in its paper.
+
+    `manifest` names the pairs, since nothing is fetched here.
+    """
     if manifest is None:
         raise PolysenseError(
             "onellm-7b trains on your own pairs: polysense train onellm-7b --data pairs.jsonl "

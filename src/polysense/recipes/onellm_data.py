@@ -33,7 +33,6 @@ def prepare(folder: Path) -> Path:
     Each sense's files lie in folder/<sense>; lines that hold a video and a sound come last. A sense
     that is there is not made again.
     """
-    folder = folder.resolve()
     moving, heard = videos.video_lines(folder), sounds.sound_lines(folder)
     lines = [
         *pictures.picture_lines(folder),

