@@ -14,6 +14,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, Union
 
+from polysense.config.near_names import unknown_key
 from polysense.errors import PolysenseError, unknown_name
 
 Config = TypeVar("Config")
@@ -102,7 +103,7 @@ def replace_at(config: Any, keys: list[str], text: str, where: str) -> Any:
     name, rest = keys[0], keys[1:]
     hints = typing.get_type_hints(type(config))
     if name not in hints:
-        raise unknown_name(f"key in {where or 'the config'}", name, hints)
+        raise unknown_key(config, where, name, [f.name for f in dataclasses.fields(config)])
     here = f"{where}.{name}" if where else name
     changed = changed_value(getattr(config, name), hints[name], rest, text, here)
     return dataclasses.replace(config, **{name: changed})

@@ -13,6 +13,7 @@ import torch
 
 from polysense.cache_folder import cache_folder
 from polysense.errors import PolysenseError
+from polysense.modalities.sources import DAMAGE
 from polysense.writing import new_folder
 
 SUFFIX = ".gguf"
@@ -73,7 +74,7 @@ def unpack_gguf(gguf: Path, folder: Path) -> None:
         raise PolysenseError(
             "GGUF is read by the package gguf: pip install 'polysense[laptop]'"
         ) from error
-    except (ValueError, KeyError, IndexError, NotImplementedError, RuntimeError) as error:
+    except DAMAGE as error:  # whatever a parser raises over a file that is cut or unknown to it
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PolysenseError(f"LLM {str(gguf)!r} cannot be unpacked: {reason}") from error
     llm.save_pretrained(folder)

@@ -38,13 +38,13 @@ FETCHED: dict[str, Fetched] = {
 
 def needed(config: RunConfig, folder: Path) -> list[Fetched]:
     """Return what `config` names below `folder` that can be fetched."""
-    named = set(texts(to_json(config)))
+    named, folder = set(texts(to_json(config))), folder.absolute()
     return [thing for name, thing in FETCHED.items() if str(folder / name) in named]
 
 
 def fetch_missing(config: RunConfig, folder: Path) -> None:
     """Fetch what `config` names below `folder` and is not there; PolysenseError where it cannot."""
-    things = needed(config, folder)
+    things, folder = needed(config, folder), folder.absolute()
     if things:
         say(f"Data, weights and features lie in {folder} ({VARIABLE} moves it).")
     for thing in things:

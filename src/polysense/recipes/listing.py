@@ -30,8 +30,8 @@ def described(folder: Path) -> list[Described]:
 
 
 def summary(recipe: Recipe) -> str:
-    """Return the first line of a recipe's docstring."""
-    return (inspect.getdoc(recipe) or "").partition("\n")[0]
+    """Return the first paragraph of a recipe's docstring, in one line."""
+    return " ".join((inspect.getdoc(recipe) or "").partition("\n\n")[0].split())
 
 
 def needs(recipe: Recipe, folder: Path) -> str:

@@ -1,0 +1,39 @@
+"""A name that no config has: the hint is by meaning, then by spelling, then the whole path."""
+
+import pytest
+
+from polysense.config.near_names import SAME
+from polysense.errors import PolysenseError
+from polysense.overrides import apply
+from polysense.recipes.laptop import laptop
+
+STAGE = "stages.words."
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("lr=1e-4", f"did you mean {STAGE}learning_rate or stages.alignment.learning_rate or"),
+        ("epochs=3", f"did you mean {STAGE}epochs or "),
+        ("bs=8", f"did you mean {STAGE}batch_size or "),
+        (f"{STAGE}lr=1", "did you mean learning_rate?"),
+        (f"{STAGE}batch=1", "did you mean batch_size?"),
+        (f"{STAGE}wd=1", "did you mean weight_decay?"),
+        (f"{STAGE}epoch=1", "did you mean epochs?"),
+        (f"{STAGE}learnin_rate=1", "did you mean 'learning_rate'?"),
+        ("connector.kind=mlp", "did you mean model.connector? "),
+        ("model.llm.path=a", "did you mean name?"),
+        ("sed=1", "did you mean 'seed'?"),
+        ("xyzzy=1", "unknown key in the config 'xyzzy'. Known: "),
+    ],
+)
+def test_the_hint_names_what_was_meant(tmp_path, setting, meant):
+    with pytest.raises(PolysenseError) as failed:
+        apply(laptop(tmp_path, None), [setting])
+    assert meant in str(failed.value)
+
+
+def test_each_meaning_has_a_name_of_ours():
+    fields = {"learning_rate", "batch_size", "epochs", "steps", "weight_decay", "seed", "rank"}
+    for field in fields:
+        assert any(field in group for group in SAME)
