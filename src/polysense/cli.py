@@ -193,6 +193,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # our own bars are rich's
     logging.disable(logging.WARNING)
     # Appended: what a test, or a user with python -W, asks for comes first.
     warnings.simplefilter("ignore", append=True)
