@@ -229,7 +229,7 @@ def test_train_leaves_a_whole_run_and_the_other_commands_read_it(capsys, tiny_re
     assert "2 held-out samples" in succeeds(capsys, "evaluate", folder, "--per-sense", "2")
     (scored,) = json.loads((folder / "evaluation.json").read_text())["senses"]
     assert len(scored["answers"]) == 2
-    assert "must be positive" in fails(capsys, "evaluate", folder, "--limit", "-1")
+    assert "whole number from 0" in fails(capsys, "evaluate", folder, "--limit", "-1")
     assert "frozen" in succeeds(capsys, "describe", folder)
     Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
     assert succeeds(capsys, "ask", folder, tmp_path / "red.png", "What is this?") is not None

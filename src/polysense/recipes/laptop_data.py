@@ -21,7 +21,7 @@ STAMPS = "usr/share/tuxpaint/stamps"
 
 LLM = "SmolLM2-135M-Instruct"
 SENTENCES = "all-MiniLM-L6-v2"
-ENCODER = "efficientnet-lite0/weights.pth"
+ENCODER = "efficientnet-lite0/efficientnet-lite0.pth"  # the name says which network it is
 PICTURES = "pictures.jsonl"
 
 
