@@ -27,6 +27,7 @@ from peer import PlainLoop
 from pictures import draw_bars
 from profiled import profile
 
+from polysense.cache_folder import cache_folder
 from polysense.config import (
     ConnectorConfig,
     DataConfig,
@@ -137,12 +138,12 @@ def note(losses: list[float], step: Callable[[int], float], number: int) -> None
 def main() -> None:
     """Take the steps on every side in turn, and print times, ratios, losses and the profile."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--llm", default="data/laptop/SmolLM2-135M-Instruct")
+    parser.add_argument("--llm", default=str(cache_folder() / "SmolLM2-135M-Instruct"))
     parser.add_argument("--encoder", help="its weights (default: a random CLIP ViT-L/14)")
     parser.add_argument("--encoder-kind", default="transformers")
     parser.add_argument("--grid", type=int, default=2, help="a picture's features: grid x grid + 1")
     parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--data", default="data/laptop/pictures.jsonl")
+    parser.add_argument("--data", default=str(cache_folder() / "pictures.jsonl"))
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=6)
     add_place(parser, repeats=1)

@@ -16,6 +16,7 @@ from measure import add_place, interleaved, medians, ratio, report
 from models import some_llm, with_senses
 from pictures import draw_bars
 
+from polysense.cache_folder import cache_folder
 from polysense.config import ConnectorConfig
 from polysense.data.processor import PolysenseProcessor
 from polysense.model.llm import load_text_tokenizer
@@ -67,7 +68,9 @@ def converse(session: Session, turns: int, words: int, kept: bool) -> list[list[
 def main() -> None:
     """Measure and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--llm", default="data/laptop/SmolLM2-135M-Instruct", help="its folder")
+    parser.add_argument(
+        "--llm", default=str(cache_folder() / "SmolLM2-135M-Instruct"), help="its folder"
+    )
     parser.add_argument("--places", type=int, default=30, help="embeddings of a signal")
     parser.add_argument("--words", type=int, default=30, help="words of a prompt")
     parser.add_argument("--new", type=int, default=24, help="words of an answer")
