@@ -14,35 +14,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from polysense import commands
-from polysense.config.checks import LARGEST
+from polysense.cli_options import Parser, Version, count, count_or_all
 from polysense.errors import PolysenseError
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all of ours are."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the options are listed; exit with code 2."""
-        self.exit(2, f"polysense: {message} ({self.prog} --help lists the options)\n")
-
-
-class Version(argparse.Action):
-    """Prints the versions that a report of a fault needs; they are looked up when asked for."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        """Print our version, and those of what we stand on."""
-        from importlib.metadata import version
-
-        parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
-        python = ".".join(map(str, sys.version_info[:3]))
-        print(f"polysense {version('polysense')} (Python {python}, {parts})")
-        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,18 +36,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_describe(subparsers.add_parser("describe", help="print a run's parts and shapes"))
     add_bench(subparsers.add_parser("bench", help="measure a claim about speed or memory"))
     return parser
-
-
-def count(text: str, least: int = 1) -> int:
-    """Read an option that is a number of things."""
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= LARGEST:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text!r}")
-    return int(text)
-
-
-def count_or_all(text: str) -> int:
-    """Read an option that is a number of things, or 0 for all."""
-    return count(text, least=0)
 
 
 def add_demo(command: argparse.ArgumentParser) -> None:
