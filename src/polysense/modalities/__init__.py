@@ -7,12 +7,13 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
 from polysense.modalities.depth import DepthModality
+from polysense.modalities.detection import extensions_of
 from polysense.modalities.fmri import FmriModality
 from polysense.modalities.image import ImageModality
 from polysense.modalities.imu import ImuModality
 from polysense.modalities.normal import NormalModality
 from polysense.modalities.point import PointModality
-from polysense.modalities.sense_files import names_a_file, sense_from_file
+from polysense.modalities.sense_files import loaded_senses, names_a_file, sense_from_file
 from polysense.modalities.video import VideoModality
 from polysense.overrides import from_json
 
@@ -46,14 +47,15 @@ def modality_class(name: str) -> type[Modality]:
 def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
     """Return which of `senses` a file's ending means, "" for none.
 
-    "depth.png" names its sense; "png", and "0.png", mean the sense of the package that claims it.
+    "depth.png" names its sense; "png", and "0.png", mean the sense that claims it: one of the
+    package, or of a user's own whose file has been loaded.
     """
     first, senses = ending.partition(".")[0], list(senses)
     if first in senses:
         return first
-    claims = [name for name in senses if name in MODALITIES]
-    meant = {ending.lower(), ending.lower().rpartition(".")[2]}
-    return next((name for name in claims if meant & set(MODALITIES[name].endings)), "")
+    extensions = set(extensions_of(f".{ending}"))
+    known = {**MODALITIES, **loaded_senses()}
+    return next((n for n in senses if n in known and extensions & set(known[n].endings)), "")
 
 
 def build_modalities(

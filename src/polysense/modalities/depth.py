@@ -33,6 +33,7 @@ class DepthModality(MapModality):
     """
 
     name = "depth"
+    shared_endings = ("png", "tif", "tiff", "npy", "npz")
     formats: ClassVar[tuple[str, ...]] = ("PNG", "TIFF")
     arrays: ClassVar[tuple[str, ...]] = ("depth", "arr_0")
     empty: ClassVar[float] = 0.0

@@ -43,6 +43,7 @@ class FmriModality(Modality):
 
     name = "fmri"
     endings = ("nii", "nii.gz")
+    shared_endings = ("npy", "npz", "csv", "tsv", "parquet")
 
     voxels: int = 15724
     tokens: int = 8

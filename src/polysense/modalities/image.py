@@ -54,7 +54,11 @@ class ImageModality(Modality):
 
     name = "image"
     pictures = True
-    endings = tuple("jpg jpeg png webp avif gif bmp tif tiff jp2 ppm qoi svg".split())
+    endings = tuple(
+        "jpg jpeg jpe jfif png webp avif gif bmp dib tif tiff jp2 "
+        "ppm pgm pbm tga ico pcx qoi svg".split()
+    )
+    shared_endings = ("apng",)
 
     size: int = 224
     mean: tuple[float, ...] = CLIP_MEAN
@@ -115,6 +119,15 @@ class ImageModality(Modality):
     def picture(self, signal: torch.Tensor) -> Image.Image:
         """Show a signal to people: the square that the encoder sees."""
         return Image.fromarray(pixels_of(signal, self.mean, self.std))
+
+    def suits(self, source: Any) -> bool:
+        """Whether it is a photograph or a drawing: no measurements (16 bits or floats a pixel in
+        one band), and no animation."""
+        if not super().suits(source):
+            return False
+        picture = self._open(source, source_name("picture", source))
+        animated = picture.format in ("GIF", "PNG") and getattr(picture, "n_frames", 1) > 1
+        return not animated and picture.mode not in ("I", "F") and "16" not in picture.mode
 
     def _open(self, source: Any, name: str) -> Image.Image:
         """Open a source; of a file, only the header is read here."""
