@@ -18,6 +18,7 @@ from polysense.modalities import (
     ImageModality,
     NormalModality,
     build_modalities,
+    with_settings,
 )
 from polysense.modalities.detection import detect, extensions_of, is_address
 from polysense.modalities.source_words import source_of_word
@@ -203,3 +204,19 @@ def test_every_package_modality_says_what_it_reads():
     assert len(claims) == len(set(claims))  # those that no other one claims
     assert {kind.name for kind in (DepthModality, NormalModality, FmriModality)} <= set(MODALITIES)
     assert all(kind.endings or kind.shared_endings for kind in MODALITIES.values())
+
+
+def test_options_are_changed_for_other_files():
+    changed = with_settings(RUN, ["fmri.mask=a.nii", "model.modalities.depth.unit=0.01"])
+    assert (changed["fmri"].mask, changed["depth"].unit) == ("a.nii", 0.01)
+    assert (RUN["fmri"].mask, changed["image"]) == (None, RUN["image"])
+    for setting, words in (
+        ("fmri.maks=1", "did you mean 'mask'"),
+        ("heart.size=1", "this run has image, "),
+        ("mask=a.nii", "write it as MODALITY.OPTION=VALUE"),
+        ("fmri.mask", "write it as MODALITY.OPTION=VALUE"),
+        ("fmri.voxels=9", "changes the signal that the model was made for"),
+        ("depth.unit=far", "must be a number"),
+    ):
+        with pytest.raises(PolysenseError, match=words):
+            with_settings(RUN, [setting])

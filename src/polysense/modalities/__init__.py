@@ -7,7 +7,7 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
 from polysense.modalities.depth import DepthModality
-from polysense.modalities.detection import extensions_of
+from polysense.modalities.detection import check_known, extensions_of
 from polysense.modalities.fmri import FmriModality
 from polysense.modalities.image import ImageModality
 from polysense.modalities.imu import ImuModality
@@ -15,7 +15,7 @@ from polysense.modalities.normal import NormalModality
 from polysense.modalities.point import PointModality
 from polysense.modalities.sense_files import loaded_senses, names_a_file, sense_from_file
 from polysense.modalities.video import VideoModality
-from polysense.overrides import from_json
+from polysense.overrides import from_json, replace_at
 
 MODALITIES: dict[str, type[Modality]] = {
     "image": ImageModality,
@@ -71,6 +71,32 @@ def build_modalities(
     return senses
 
 
+def with_settings(
+    modalities: Mapping[str, Modality], settings: Iterable[str]
+) -> dict[str, Modality]:
+    """Return modalities with options changed, each by "fmri.mask=brain.nii.gz", for other files.
+
+    Raises PolysenseError of what is unknown, and of an option that changes the signal's shape,
+    which the trained model would not take.
+    """
+    changed = dict(modalities)
+    for setting in settings:
+        path, equals, text = setting.removeprefix("model.modalities.").partition("=")
+        name, _, option = path.partition(".")
+        if not equals or not option:
+            raise PolysenseError(
+                f"--set {setting!r}: write it as MODALITY.OPTION=VALUE, like fmri.mask=brain.nii.gz"
+            )
+        check_known(name, setting, changed)
+        new = replace_at(changed[name], option.split("."), text, name)
+        if new.example().shape != changed[name].example().shape:
+            raise PolysenseError(
+                f"--set {setting!r} changes the signal that the model was made for"
+            )
+        changed[name] = new
+    return changed
+
+
 __all__ = [
     "MODALITIES",
     "AudioModality",
@@ -85,4 +111,5 @@ __all__ = [
     "build_modalities",
     "modality_class",
     "sense_of_ending",
+    "with_settings",
 ]
