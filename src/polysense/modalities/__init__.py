@@ -54,7 +54,7 @@ def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
     if first in senses:
         return first
     extensions = set(extensions_of(f".{ending}"))
-    known = {**MODALITIES, **loaded_senses()}
+    known = {**loaded_senses(), **MODALITIES}
     return next((n for n in senses if n in known and extensions & set(known[n].endings)), "")
 
 
