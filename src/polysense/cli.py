@@ -92,7 +92,21 @@ def add_import(command: argparse.ArgumentParser) -> None:
 def add_ask(command: argparse.ArgumentParser) -> None:
     """Add what `ask` takes."""
     add_run(command)
-    command.add_argument("words", nargs="*", metavar="FILE|TEXT ... QUESTION")
+    command.add_argument(
+        "words",
+        nargs="*",
+        metavar="FILE|TEXT ... QUESTION",
+        help="files and words in any order, the question last; imu:FILE says which modality reads "
+        "a file, as walk.imu.csv does; image=a.png,depth=b.png is one signal of several files",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="MODALITY.OPTION=VALUE",
+        dest="settings",
+        help="read files otherwise, like fmri.mask=brain.nii.gz; may be repeated",
+    )
     command.add_argument(
         "--example",
         nargs=2,

@@ -150,6 +150,7 @@ def load(arguments: argparse.Namespace):
 
 def ask_command(arguments: argparse.Namespace) -> None:
     """Answer a question about files, or hold a conversation."""
+    from polysense.modalities import with_settings
     from polysense.serving.console import Conversation, chat, file_of, split_words
 
     shown, question = split_words(arguments.words)
@@ -158,6 +159,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
     for word in (*shown, *(word for word, _ in arguments.examples)):
         file_of(word)  # a file that is not there is an error before anything is loaded
     model, processor = load(arguments)
+    processor.modalities = with_settings(processor.modalities, arguments.settings)
     conversation = Conversation(model, processor, arguments.max_new_tokens)
     for word, answer in arguments.examples:
         conversation.remember(question, word, answer)

@@ -143,6 +143,30 @@ def test_what_is_no_depth(source, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            np.linspace(500, 9000, 64).reshape(8, 8),
+            "500 to 9e.03 m away .floats are metres., 100% of",
+        ),
+        (np.arange(9000, 65000, 700).astype(np.uint16)[None], "depth.unit=0.001 m a step"),
+        (np.arange(1, 256).astype(np.uint16)[None], "0.008 to 0.248 m away"),
+        (np.full((4, 4), 3, np.int32), "another unit"),
+    ],
+)
+def test_distances_that_only_another_unit_explains_are_refused(source, words):
+    with pytest.raises(PolysenseError, match=words):
+        STRETCH.read(source)
+
+
+def test_a_far_sky_and_a_near_hand_are_depth():
+    values = np.full((4, 4), 100.0)
+    values[2:] = 3.0
+    assert STRETCH.read(values)[0, 0, 0] == 1
+    assert STRETCH.read(np.full((4, 4), 400, np.uint16))[0].mean() == pytest.approx(0.04)
+
+
 def test_transparent_places_are_not_measured():
     picture = Image.fromarray(np.full((2, 2), 255, np.uint8)).convert("LA")
     picture.putpixel((0, 0), (255, 0))

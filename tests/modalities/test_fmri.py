@@ -56,6 +56,17 @@ def test_a_volume_is_read_where_the_mask_is(brain, tmp_path):
         assert sense.read(save(tmp_path / name, volume)).tolist() == VECTOR.tolist()
 
 
+def test_a_volumes_own_mask_goes_before_the_runs(brain, tmp_path):
+    inside, sense = brain
+    volume = np.full((4, 5, 3), 99.0)
+    volume[inside] = VECTOR
+    path = save(tmp_path / "volume.nii", volume)
+    assert RAW.read({"fmri": str(path), "mask": sense.mask}).tolist() == VECTOR.tolist()
+    assert sense.read({"fmri": path}).tolist() == VECTOR.tolist()
+    other = save(tmp_path / "other.nii", np.roll(inside, 1, axis=2))
+    assert sense.read({"fmri": path, "mask": other}).tolist() == [99.0] * 20
+
+
 def test_a_series_is_averaged_or_one_volume_taken(brain, tmp_path):
     inside, sense = brain
     series = np.full((4, 5, 3, 3), 99.0)
@@ -120,7 +131,13 @@ def test_volumes_that_do_not_fit(brain, tmp_path):
     _, sense = brain
     path = save(tmp_path / "v.nii", np.zeros((4, 5, 3)))
     cases = [
-        (RAW, path, r"set fmri\.mask"),
+        (
+            RAW,
+            path,
+            r"fmri=.*v\.nii,mask=MASK.* --set fmri\.mask=MASK.*model\.modalities\.fmri\.mask",
+        ),
+        (RAW, {"fmri": path, "rate": 3}, r"fmri=FILE,mask=MASK.*these are fmri, rate"),
+        (RAW, {"mask": path}, r"these are mask"),
         (sense, save(tmp_path / "flat.nii", np.zeros((4, 5))), "3 or 4 dimensions"),
         (sense, save(tmp_path / "other.nii", np.zeros((4, 5, 4))), "another space"),
         (sense, save(tmp_path / "moved.nii", np.zeros((4, 5, 3)), np.eye(4)), "another space"),

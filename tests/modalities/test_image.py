@@ -224,3 +224,16 @@ def test_a_signal_is_shown_as_the_square_that_was_read():
     assert np.abs(shown - np.asarray(picture).astype(int)).max() <= 1
     bright = sense.picture(torch.full((3, 16, 16), 99.0))  # what augmenting may make of one
     assert bright.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_arrays_are_red_green_blue():
+    orange = np.tile(np.uint8([255, 102, 0]), (16, 16, 1))
+    for array in (orange, np.dstack([orange, np.full((16, 16), 255, np.uint8)])):
+        assert PLAIN.read(array)[:, 5, 5].tolist() == pytest.approx([1, 0.4, 0])
+
+
+def test_a_margin_is_that_share_of_the_side_on_every_side():
+    sense = ImageModality(size=20, mean=(0, 0, 0), std=(1, 1, 1), margin=0.2)
+    dark = sense.read(Image.new("RGB", (50, 50), "black"))[0] < 0.5
+    assert dark.any(dim=0).nonzero().flatten().tolist() == list(range(4, 16))
+    assert dark.any(dim=1).nonzero().flatten().tolist() == list(range(4, 16))

@@ -4,7 +4,12 @@ import pytest
 from heat import SENSE
 
 from polysense.errors import PolysenseError
-from polysense.modalities import MODALITIES, build_modalities, modality_class
+from polysense.modalities import (
+    MODALITIES,
+    build_modalities,
+    modality_class,
+    sense_of_ending,
+)
 from polysense.modalities.sense_files import code_of, sense_sources, source_of
 
 SECOND = SENSE.partition("@dataclass")[2].replace("Heat", "Cold").replace('"heat"', '"cold"')
@@ -120,3 +125,12 @@ def test_the_code_of_a_sense_is_what_its_file_holds(file):
     assert before
     assert code_of(heat) != before
     assert code_of(MODALITIES["image"]) == ""
+
+
+def test_a_shards_extension_may_be_of_a_users_own_sense(file):
+    file.write_text(SENSE.replace('name = "heat"', 'name = "heat"\n    endings = ("warm", "t.gz")'))
+    modality_class(str(file))
+    for ending, sense in (("warm", "heat"), ("0.WARM", "heat"), ("t.gz", "heat"), ("png", "image")):
+        assert sense_of_ending(ending, ["image", "heat"]) == sense
+    assert sense_of_ending("warm", ["image"]) == ""
+    assert sense_of_ending("heat.csv", ["image", "heat"]) == "heat"

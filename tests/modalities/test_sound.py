@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +10,7 @@ from modalities.films import write_sound, write_video
 
 from polysense.errors import PolysenseError
 from polysense.modalities import sound
+from polysense.modalities.sources import one_line_errors
 
 RATE = 16_000
 
@@ -89,6 +91,80 @@ def test_channels_are_averaged(tmp_path):
     assert np.allclose(decode(tmp_path / "a.wav"), tone(RATE) * 3 / 8, atol=1e-6)
     assert np.allclose(array(seven, RATE), tone(RATE) * 3, atol=1e-6)
     assert np.allclose(array(seven.T, RATE), tone(RATE) * 3, atol=1e-6)
+
+
+def test_channels_are_averaged_by_ffmpeg_too(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="stereo")
+        both = np.stack([tone(RATE), np.zeros(RATE)]).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(both, format="fltp", layout="stereo")
+        frame.sample_rate = RATE
+        for packed in av.AudioResampler(format="s16", layout="stereo").resample(frame):
+            container.mux(stream.encode(packed))
+        container.mux(stream.encode())
+    assert np.allclose(decode(path), tone(RATE) / 2, atol=1e-3)
+
+
+def test_an_integers_full_scale_is_its_smallest_value():
+    assert array(np.full(99, -128, np.int8), RATE).min() == -1
+    assert array(np.full(99, 64, np.int8), RATE).max() == 0.5  # over 127 it were 0.504
+    assert array(np.full(99, -(2**31), np.int64), RATE).min() == -(2.0**-32)
+
+
+def whole(name, rate=RATE):
+    """A second of a tone as a file's bytes."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(rate), rate, format=name)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "RF64", "MP3", "FLAC", "OGG"])
+def test_a_sound_cut_in_half_is_refused_unless_its_beginning_suffices(kind):
+    content = whole(kind)
+    assert len(sound.decode(io.BytesIO(content), "a", RATE, RATE, 60)) == pytest.approx(RATE, 0.02)
+    half = content[: len(content) // 2]
+    with (
+        pytest.raises(PolysenseError, match="cut short"),
+        one_line_errors("sound 'a'"),
+    ):
+        sound.decode(io.BytesIO(half), "sound 'a'", RATE, RATE, 60)
+    if kind != "OGG":  # an Ogg is known by its last page
+        assert len(sound.decode(io.BytesIO(half), "a", RATE, 1000, 60)) == 1000
+
+
+def test_a_cut_sound_of_an_mp4_is_refused(tmp_path):
+    with av.open(
+        str(tmp_path / "a.m4a"), "w", format="mp4", options={"movflags": "faststart"}
+    ) as c:
+        stream = c.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            tone(RATE, 4)[None].astype(np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = RATE
+        for packets in (stream.encode(frame), stream.encode()):
+            c.mux(packets)
+    content = (tmp_path / "a.m4a").read_bytes()
+    assert len(decode(tmp_path / "a.m4a", 4 * RATE)) == pytest.approx(4 * RATE, abs=1500)
+    (tmp_path / "a.m4a").write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(PolysenseError, match="cut short"), one_line_errors("sound"):
+        decode(tmp_path / "a.m4a", 4 * RATE)
+    assert len(decode(tmp_path / "a.m4a", RATE)) == RATE
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_that_was_written_into_a_pipe_does_not_know_its_length(size):
+    content = bytearray(whole("WAV"))
+    place = content.find(b"data") + 4
+    content[place : place + 4] = size.to_bytes(4, "little")
+    if size:  # libsndfile takes 0 for none
+        found = sound.decode(io.BytesIO(bytes(content)), "a", RATE, 2 * RATE, 600_000)
+        assert len(found) == RATE
+
+
+def test_loud_floats_are_kept_and_not_clipped(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(RATE) * 6, RATE, subtype="DOUBLE")
+    assert np.abs(decode(tmp_path / "a.wav")).max() == pytest.approx(3, abs=1e-3)
 
 
 def test_integers_and_floats_agree():

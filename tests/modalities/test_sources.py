@@ -66,7 +66,9 @@ def test_errors_are_one_line_with_a_reason():
     for error, words in ((FileNotFoundError(2, "No such file"), "cannot be read: No such file"),
                          (ValueError("a\nb"), "cut short: a b"), (RuntimeError(), "RuntimeError"),
                          (Image.DecompressionBombError("too large"), "cut short: too large$"),
-                         (av.error.PatchWelcomeError(7, "Not yet"), "cut short: Not yet$"),
+                         (av.error.PatchWelcomeError(7, "Not yet"), "FFmpeg does not decode"),
+                         (av.error.InvalidDataError(7, "Bad"), "cut short: Bad$"),
+                         (MemoryError(), "more memory than there is"),
                          (ImageFileError("no header"), "cut short: no header$"),
                          (PolysenseError("as it was"), "^as it was$")):  # fmt: skip
         with pytest.raises(PolysenseError, match=words), one_line_errors("a.mp4"):

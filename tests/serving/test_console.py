@@ -1,6 +1,7 @@
 """Conversations: several pictures and turns; a turn that fails changes nothing."""
 
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import AutoTokenizer
 
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.errors import PolysenseError
+from polysense.modalities import ImageModality, ImuModality
 from polysense.serving.console import AnswerStreamer, Conversation, chat, file_of, split_words
 
 
@@ -66,8 +68,40 @@ def test_files_and_words_are_shown_in_any_order(conversation, tmp_path):
     conversation.ask("What differs?", [red, "is the first,", blue, f"image:{red}"])
     shown = [part[part["type"]] for part in conversation.messages[0]["content"]]
     assert shown == [red, "is the first,", blue, red, "What differs?"]
-    with pytest.raises(PolysenseError, match="unknown sense 'audio'"):
+    with pytest.raises(PolysenseError, match="this run has image only"):
         conversation.ask("What?", [f"audio:{red}"])
+    with pytest.raises(PolysenseError, match="unknown sense 'imagge'; did you mean 'image'"):
+        conversation.ask("What?", [f"imagge:{red}"])
+
+
+def test_a_file_of_a_modality_that_the_run_lacks_is_refused(conversation, tmp_path, capsys):
+    conversation.messages = []
+    (tmp_path / "dog.mp3").write_bytes(b"sound")
+    with pytest.raises(PolysenseError, match="is read as audio, and this run has image only"):
+        conversation.ask("What?", [str(tmp_path / "dog.mp3")])
+    conversation.ask("What?", [picture(tmp_path, "red")])
+    assert "reading" not in capsys.readouterr().err  # nothing was chosen: there is one modality
+
+
+def test_what_was_chosen_is_said(tmp_path, capsys):
+    (tmp_path / "walk.csv").write_text("a")
+    modalities = {"image": ImageModality(), "imu": ImuModality()}
+    processor = SimpleNamespace(modalities=modalities, ending=None, text_tokenizer=None)
+    part = Conversation._part(SimpleNamespace(processor=processor), str(tmp_path / "walk.csv"))
+    assert part == {"type": "imu", "imu": str(tmp_path / "walk.csv")}
+    assert capsys.readouterr().err == f"reading {tmp_path}/walk.csv as imu\n"
+
+
+@pytest.mark.parametrize(
+    "word", ["https://a.org/dog.png", "s3://bucket/dog.png", "data:image/png;base64,AAAA"]
+)
+def test_an_address_is_not_fetched(word):
+    for shown in ([word, "What?"], [word]):
+        with pytest.raises(PolysenseError, match="no address is fetched: download it"):
+            [file_of(part) for part in shown]
+    with pytest.raises(PolysenseError, match="no address is fetched"):
+        split_words([word])
+    assert file_of(f"What is at {word} now?") is None
 
 
 def test_examples_are_turns_with_the_same_question(conversation, tmp_path):

@@ -7,14 +7,15 @@ from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
 from polysense.modalities.depth import DepthModality
+from polysense.modalities.detection import check_known, extensions_of
 from polysense.modalities.fmri import FmriModality
 from polysense.modalities.image import ImageModality
 from polysense.modalities.imu import ImuModality
 from polysense.modalities.normal import NormalModality
 from polysense.modalities.point import PointModality
-from polysense.modalities.sense_files import names_a_file, sense_from_file
+from polysense.modalities.sense_files import loaded_senses, names_a_file, sense_from_file
 from polysense.modalities.video import VideoModality
-from polysense.overrides import from_json
+from polysense.overrides import from_json, replace_at
 
 MODALITIES: dict[str, type[Modality]] = {
     "image": ImageModality,
@@ -46,14 +47,15 @@ def modality_class(name: str) -> type[Modality]:
 def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
     """Return which of `senses` a file's ending means, "" for none.
 
-    "depth.png" names its sense; "png", and "0.png", mean the sense of the package that claims it.
+    "depth.png" names its sense; "png", and "0.png", mean the sense that claims it: one of the
+    package, or of a user's own whose file has been loaded.
     """
     first, senses = ending.partition(".")[0], list(senses)
     if first in senses:
         return first
-    claims = [name for name in senses if name in MODALITIES]
-    meant = {ending.lower(), ending.lower().rpartition(".")[2]}
-    return next((name for name in claims if meant & set(MODALITIES[name].endings)), "")
+    extensions = set(extensions_of(f".{ending}"))
+    known = {**loaded_senses(), **MODALITIES}
+    return next((n for n in senses if n in known and extensions & set(known[n].endings)), "")
 
 
 def build_modalities(
@@ -67,6 +69,32 @@ def build_modalities(
             raise PolysenseError(f"{sources[name]} is the sense {sense.name!r}, not {name!r}")
         senses[name] = from_json(sense, values, f"model.modalities.{name}")
     return senses
+
+
+def with_settings(
+    modalities: Mapping[str, Modality], settings: Iterable[str]
+) -> dict[str, Modality]:
+    """Return modalities with options changed, each by "fmri.mask=brain.nii.gz", for other files.
+
+    Raises PolysenseError of what is unknown, and of an option that changes the signal's shape,
+    which the trained model would not take.
+    """
+    changed = dict(modalities)
+    for setting in settings:
+        path, equals, text = setting.removeprefix("model.modalities.").partition("=")
+        name, _, option = path.partition(".")
+        if not equals or not option:
+            raise PolysenseError(
+                f"--set {setting!r}: write it as MODALITY.OPTION=VALUE, like fmri.mask=brain.nii.gz"
+            )
+        check_known(name, setting, changed)
+        new = replace_at(changed[name], option.split("."), text, name)
+        if new.example().shape != changed[name].example().shape:
+            raise PolysenseError(
+                f"--set {setting!r} changes the signal that the model was made for"
+            )
+        changed[name] = new
+    return changed
 
 
 __all__ = [
@@ -83,4 +111,5 @@ __all__ = [
     "build_modalities",
     "modality_class",
     "sense_of_ending",
+    "with_settings",
 ]

@@ -19,6 +19,7 @@ from torch import nn
 from polysense.errors import PolysenseError
 from polysense.modalities import mel, sound
 from polysense.modalities.base import Modality
+from polysense.modalities.container import has_stream, open_container
 from polysense.modalities.sources import one_line_errors, open_source, source_name
 
 
@@ -32,7 +33,8 @@ class AudioModality(Modality):
     """
 
     name = "audio"
-    endings = ("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a")
+    endings = tuple("wav mp3 flac ogg oga opus m4a aac aif aiff au caf w64 amr wma mka".split())
+    shared_endings = tuple("mp4 m4v webm mkv avi mov mpg mpeg ts flv wmv 3gp".split())
 
     rate: int = 16_000
     mel_bins: int = 128
@@ -91,6 +93,17 @@ class AudioModality(Modality):
         """A second of concert pitch, 440 Hz."""
         seconds = np.arange(self.rate) / self.rate
         return self.read((0.5 * np.sin(2 * np.pi * 440 * seconds), self.rate))
+
+    def suits(self, source: Any) -> bool:
+        """Whether it is sound alone: a film with sound is a video, unless the user says audio."""
+        if not super().suits(source):
+            return False
+        name = source_name("sound", source)
+        with (
+            open_source(source, name, "audio.max_bytes", self.max_bytes) as file,
+            open_container(file, name) as container,
+        ):
+            return not has_stream(container, "video")
 
     def augment(self, signal: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Move in time by up to 0.1 s (round the end), change loudness by up to 6 dB, then mask one

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from polysense.errors import PolysenseError
 from polysense.modalities.plain_picture import draw_pictures, draw_signal
+from polysense.modalities.sources import one_line_errors
 
 
 def caption_prompt(what: str) -> str:
@@ -33,12 +35,14 @@ class Modality(ABC):
                  averaged: a vision encoder cuts it into patches itself, and takes no tokens of it
     endings      of files that are this sense's where nothing else says so, like "jpg": those that
                  no other sense claims
+    shared_endings   of files that it reads as well as others do, like a depth map's "png"
     instruction  what a user says to have a signal captioned (OneLLM's prompts, appendix)
     """
 
     name: ClassVar[str]
     pictures: ClassVar[bool] = False
     endings: ClassVar[tuple[str, ...]] = ()
+    shared_endings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def instruction(self) -> str:
@@ -62,6 +66,18 @@ class Modality(ABC):
     @abstractmethod
     def example(self) -> torch.Tensor:
         """Return one valid signal, for shape checks and `polysense describe`."""
+
+    def suits(self, source: Any) -> bool:
+        """Whether a file that several modalities could read is one of this one's kind.
+
+        By default: whether it can be read. Narrower where much can be read and little is meant.
+        """
+        try:
+            with one_line_errors(self.name):  # a user's own may raise anything
+                self.read(source)
+        except PolysenseError:
+            return False
+        return True
 
     def augment(self, signal: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return a varied view of `signal` for training; by default the signal itself."""

@@ -6,11 +6,14 @@ ahead of it.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
+from typing import Any
 
 import av
 from av.container import InputContainer
-from PIL import Image
+from PIL import Image, ImageOps
 
 from polysense.errors import PolysenseError
 from polysense.modalities.container import duration
@@ -68,7 +71,8 @@ class FrameReader:
         """
         frames = []
         for moment in moments:
-            if moment - self._time(self.coming or self.shown) > FAR_SECONDS:
+            # At the last frame there is nothing to jump to: it is shown to the end.
+            if self.coming and moment - self._time(self.coming) > FAR_SECONDS:
                 self._jump(moment)
             while self.coming and (self.shown is None or self._time(self.coming) <= moment):
                 self.shown, self.coming = self.coming, next(self.frames, None)
@@ -96,17 +100,23 @@ class FrameReader:
         return (frame.time or 0.0) - self.start if frame else 0.0
 
     def _check_end(self, moment: float, name: str) -> None:
-        """A video whose sound goes on rests on its last frame; one that was cut short is refused.
+        """A video whose sound goes on rests on its last frame, and a last frame stands as long as
+        its own duration says; a video that was cut short is refused.
 
         Where only the duration of the whole is known and there is sound, it may be the sound's.
         """
         certain = self.stream.duration or len(self.container.streams) == 1
-        end = self._time(self.shown)
+        end = self._time(self.shown) + seconds_of(self.shown)
         if certain and not self.coming and moment - end > max(CLIP_SECONDS, 0.1 * self.length):
             raise PolysenseError(
-                f"{name} is damaged or cut short: its last frame is at {end:.1f} s of the "
+                f"{name} is damaged or cut short: its last frame ends at {end:.1f} s of the "
                 f"{self.length:.1f} s in its header"
             )
+
+
+def seconds_of(frame: av.VideoFrame | None) -> float:
+    """Return how long a frame is shown, as its packet says; 0 where it does not."""
+    return float((frame.duration or 0) * (frame.time_base or 0)) if frame else 0.0
 
 
 def upright(frame: av.VideoFrame, aspect: float) -> Image.Image:
@@ -121,4 +131,19 @@ def upright(frame: av.VideoFrame, aspect: float) -> Image.Image:
     aspect = min(max(aspect, 0.25), 4.0)
     if aspect != 1:
         picture = picture.resize((max(1, round(picture.width * aspect)), picture.height))
-    return picture.rotate(90 * round(frame.rotation / 90), expand=True)
+    return displayed(picture, frame.side_data.get("DISPLAYMATRIX"))
+
+
+def displayed(picture: Image.Image, matrix: Any) -> Image.Image:
+    """Return a picture turned by quarters and mirrored as its display matrix says.
+
+    matrix  nine int32 (a b u, c d v, x y w) that bring (x, y) to (a x + c y, b x + d y), y
+            downwards; or None. A negative determinant mirrors, as selfie cameras write it.
+    """
+    if matrix is None:
+        return picture
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix)[:36])
+    if a * d - b * c < 0:  # mirrored left to right first, then turned by what is left
+        picture, a, b = ImageOps.mirror(picture), -a, -b
+    clockwise = math.degrees(math.atan2(b, a))
+    return picture.rotate(-90 * round(clockwise / 90), expand=True)

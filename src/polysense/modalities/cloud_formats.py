@@ -8,6 +8,7 @@ Sources: PLY (G. Turk, 1994), PCD 0.7 (Point Cloud Library), LAS 1.4 R15 (ASPRS,
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -207,3 +208,19 @@ def read_text(data: bytes, reading: Reading) -> Cloud:
         return from_matrix(values[:, :3] if (values[:, 3:] < 0).any() else values, reading.name)
 
     return reading.draw(len(lines) - first, decode)
+
+
+def has_point_columns(text: str) -> bool:
+    """Whether a text's first lines are a table of points: three to nine columns a row (x y z, and
+    perhaps an intensity, a colour, a normal), which are called x, y and z if they have names."""
+    names: list[str] = []
+    for line in text.lower().splitlines()[:100]:
+        cells = re.split(r"[\s,;]+", line.strip(" \t\r,;#/"))
+        try:
+            numbers = [float(cell) for cell in cells]
+        except ValueError:
+            names = cells
+            continue
+        if len(numbers) >= 3:
+            return len(numbers) <= 9 and (len(names) != len(cells) or {"x", "y", "z"} <= set(names))
+    return False

@@ -58,12 +58,24 @@ def open_container(
 
 def first_stream(container: InputContainer, kind: str, name: str) -> Stream:
     """Return the first stream of `kind` ("video" or "audio"); a cover picture is no video."""
-    for stream in container.streams:
-        cover = bool(stream.disposition & Disposition.attached_pic)
-        if stream.type == kind and not cover and stream.codec_context is not None:
+    for stream in streams_of(container, kind):
+        if stream.codec_context is not None:
             return stream
+    if has_stream(container, kind):
+        raise PolysenseError(f"{name} has {kind} of a codec that is not read here: convert it")
     held = sorted({stream.type for stream in container.streams}) or ["nothing"]
     raise PolysenseError(f"{name} has no {kind} to decode; it holds {', '.join(held)}")
+
+
+def streams_of(container: InputContainer, kind: str) -> list[Stream]:
+    """Return the streams of `kind`; a cover picture is no video."""
+    streams = [stream for stream in container.streams if stream.type == kind]
+    return [s for s in streams if not s.disposition & Disposition.attached_pic]
+
+
+def has_stream(container: InputContainer, kind: str) -> bool:
+    """Whether there is a stream of `kind`, decodable or not."""
+    return bool(streams_of(container, kind))
 
 
 def duration(container: InputContainer, stream: Stream) -> float | None:

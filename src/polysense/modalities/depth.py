@@ -17,6 +17,8 @@ from polysense.modalities.base import caption_prompt
 from polysense.modalities.maps import MapModality
 
 COLOURS = "viridis"
+FAR = 0.9  # share of the pixels beyond max_depth from which on the unit is in doubt
+NEAR = 0.03  # share of max_depth below which all of a map is nothing but a mistaken unit
 UNKNOWN = 255  # white: where nothing was measured
 
 
@@ -32,6 +34,7 @@ class DepthModality(MapModality):
     """
 
     name = "depth"
+    shared_endings = ("png", "tif", "tiff", "npy", "npz")
     formats: ClassVar[tuple[str, ...]] = ("PNG", "TIFF")
     arrays: ClassVar[tuple[str, ...]] = ("depth", "arr_0")
     empty: ClassVar[float] = 0.0
@@ -56,8 +59,10 @@ class DepthModality(MapModality):
             metres = values * np.float32(self.max_depth / 255)
         elif values.dtype.kind in "ui":
             metres = (values * self.unit).astype(np.float32)
+            check_unit(metres, self.max_depth, name, f"depth.unit={self.unit:g} m a step")
         elif values.dtype.kind == "f":
             metres = values.astype(np.float32)
+            check_unit(metres, self.max_depth, name, "floats are metres")
         else:
             raise PolysenseError(f"{name} holds values of type {values.dtype}, not distances")
         known = np.isfinite(metres) & (metres > 0)
@@ -85,6 +90,22 @@ class DepthModality(MapModality):
         floor = np.repeat(metres[:, None], self.size, axis=1)
         black = np.zeros((self.size, self.size, 3), dtype=np.uint8)
         return self.read((black, floor) if self.pair else floor)
+
+
+def check_unit(metres: np.ndarray, max_depth: float, name: str, reason: str) -> None:
+    """Refuse distances that only another unit explains: nearly all of them beyond `max_depth`
+    (millimetres taken for metres, or a map scaled to 65,535), or all of them next to nothing
+    (metres taken for millimetres)."""
+    known = metres[np.isfinite(metres) & (metres > 0)]
+    if not known.size:
+        return
+    low, high, beyond = known.min(), known.max(), float(np.mean(known > max_depth))
+    if beyond > FAR or high < max_depth * NEAR:
+        raise PolysenseError(
+            f"{name} lies {low:.3g} to {high:.3g} m away ({reason}), {beyond:.0%} of it beyond "
+            f"depth.max_depth={max_depth:g}: that is another unit (set depth.unit, or save metres "
+            "as floats) or another depth.max_depth"
+        )
 
 
 def one_band(values: np.ndarray, name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ the mask that picks the voxels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +46,7 @@ class FmriModality(Modality):
 
     name = "fmri"
     endings = ("nii", "nii.gz")
+    shared_endings = ("npy", "npz", "csv", "tsv", "parquet")
 
     voxels: int = 15724
     tokens: int = 8
@@ -73,15 +75,19 @@ class FmriModality(Modality):
     def read(self, source: Any) -> torch.Tensor:
         """Read a vector (npy, npz, array), a volume or series (nii, nii.gz; needs `mask`), or a
         table of regions (csv, tsv, parquet: one row or column of numbers, or the columns roi and
-        value, which are put in the order of roi), into [voxels].
+        value, which are put in the order of roi), into [voxels]. A mapping {"fmri": volume,
+        "mask": file} names a volume's own mask.
 
         Missing voxels (NaN) become 0, after normalising, below a share of 10 %. Raises
         PolysenseError in one line; another number of voxels than `voxels` names both.
         """
+        mask = self.mask
+        if isinstance(source, Mapping):
+            source, mask = volume_and_mask(source, mask)
         name = source_name("fMRI data", source)
         if isinstance(source, str | Path):
             if str(source).lower().endswith(VOLUMES):
-                source = self._masked(source, name)
+                source = self._masked(source, mask, name)
             else:
                 source = number_files.read_numbers(source, name, self.limits)
         import pandas as pd
@@ -123,16 +129,20 @@ class FmriModality(Modality):
         square = Image.fromarray(colours.reshape(side, side, 4)[..., :3].copy())
         return square.resize((256, 256), Image.Resampling.NEAREST)
 
-    def _masked(self, source: str | Path, name: str) -> np.ndarray:
+    def _masked(self, source: str | Path, mask: str | None, name: str) -> np.ndarray:
         """Read the voxels of a volume that lie in the mask; a series is averaged over time."""
         image = open_volume(source, name, self.limits)
-        if self.mask is None:
-            raise PolysenseError(f"{name} is a volume: set fmri.mask to the file of its voxels")
-        inside, affine = read_mask(self.mask, Path(self.mask).expanduser(), self.limits)
+        if mask is None:
+            raise PolysenseError(
+                f"{name} is a volume, and no mask says which voxels are meant: name one beside it, "
+                f"fmri={source},mask=MASK.nii.gz, or for all files with --set fmri.mask=MASK.nii.gz"
+                " (of train: model.modalities.fmri.mask)"
+            )
+        inside, affine = read_mask(mask, Path(mask).expanduser(), self.limits)
         if image.shape[:3] != inside.shape or not np.allclose(image.affine, affine, atol=1e-2):
             raise PolysenseError(
                 f"{name} of {list(image.shape[:3])} voxels lies in another space than fmri.mask "
-                f"{self.mask!r} of {list(inside.shape)}: resample one to the other"
+                f"{mask!r} of {list(inside.shape)}: resample one to the other"
             )
         count = image.shape[3] if len(image.shape) == 4 else 1
         if self.volume is not None and not 0 <= self.volume < count:
@@ -174,6 +184,14 @@ class BrainTokenizer(nn.Module):
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """The release lays the map's output out channel by channel: [width, tokens]."""
         return self.linear(signal).unflatten(1, (self.width, self.tokens)).transpose(1, 2)
+
+
+def volume_and_mask(source: Mapping[str, Any], mask: str | None) -> tuple[Any, str | None]:
+    """Return the data and the mask of a mapping {"fmri": data, "mask": file}, else `mask`."""
+    if not {"fmri"} <= set(source) <= {"fmri", "mask"}:
+        parts = ", ".join(sorted(source))
+        raise PolysenseError(f"fMRI data in parts is fmri=FILE,mask=MASK.nii.gz; these are {parts}")
+    return source["fmri"], str(source["mask"]) if "mask" in source else mask
 
 
 def open_volume(source: str | Path, name: str, limits: number_files.Limits) -> Any:

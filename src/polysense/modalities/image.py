@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,17 @@ UNKNOWN = (
     "PNG, JPEG, WebP, GIF, BMP or TIFF"
 )
 
+# What is known and not read: (how it begins, what it is). Saying "damaged" of it would mislead.
+UNREAD = (
+    (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "damaged, or a TIFF of a kind that is not read (16-bit or "
+     "float colours, more bands, a rare compression): save it as PNG with 8 bits"),
+    (rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", "HEIC, which is not read: save it as JPEG"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL, which is not read: save it as JPEG or PNG"),
+    (rb"8BPS", "a Photoshop file, which is not read: save it as PNG"),
+    (rb"%PDF|%!PS", "a document (PDF or PostScript), not a picture: save it as PNG"),
+    (rb"....ftyp|\x1aE\xdf\xa3|OggS|ID3|fLaC", "not a picture but a film or a sound"),
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ImageModality(Modality):
@@ -54,7 +66,11 @@ class ImageModality(Modality):
 
     name = "image"
     pictures = True
-    endings = tuple("jpg jpeg png webp avif gif bmp tif tiff jp2 ppm qoi svg".split())
+    endings = tuple(
+        "jpg jpeg jpe jfif png webp avif gif bmp dib tif tiff jp2 "
+        "ppm pgm pbm tga ico pcx qoi svg".split()
+    )
+    shared_endings = ("apng",)
 
     size: int = 224
     mean: tuple[float, ...] = CLIP_MEAN
@@ -82,7 +98,7 @@ class ImageModality(Modality):
         with one_line_errors(name):
             picture = self._open(source, name)
             self._check_pixels(picture, name)
-            picture = self._square(self._flatten(ImageOps.exif_transpose(picture)))
+            picture = self._square(self._flatten(ImageOps.exif_transpose(picture), name))
         return normalise(np.asarray(picture), self.mean, self.std)
 
     def tokenizer(self, width: int) -> nn.Module:
@@ -116,6 +132,15 @@ class ImageModality(Modality):
         """Show a signal to people: the square that the encoder sees."""
         return Image.fromarray(pixels_of(signal, self.mean, self.std))
 
+    def suits(self, source: Any) -> bool:
+        """Whether it is a photograph or a drawing: no measurements (16 bits or floats a pixel in
+        one band), and no animation."""
+        if not super().suits(source):
+            return False
+        picture = self._open(source, source_name("picture", source))
+        animated = picture.format in ("GIF", "PNG") and getattr(picture, "n_frames", 1) > 1
+        return not animated and picture.mode not in ("I", "F") and "16" not in picture.mode
+
     def _open(self, source: Any, name: str) -> Image.Image:
         """Open a source; of a file, only the header is read here."""
         if isinstance(source, Image.Image):
@@ -135,7 +160,8 @@ class ImageModality(Modality):
         data = file_bytes(source, name, "image.max_bytes", self.max_bytes)
         if svg.is_drawing(data):
             data = svg.draw(data, 2 * self.size, name)  # twice the size: its lines stay smooth
-        return open_picture(data, FORMATS, name, UNKNOWN)
+        kind = next((what for start, what in UNREAD if re.match(start, data, re.DOTALL)), UNKNOWN)
+        return open_picture(data, FORMATS, name, kind)
 
     def _check_pixels(self, picture: Image.Image, name: str) -> None:
         width, height = picture.size
@@ -145,13 +171,14 @@ class ImageModality(Modality):
                 f"image.max_pixels={self.max_pixels:,}: give another"
             )
 
-    def _flatten(self, picture: Image.Image) -> Image.Image:
+    def _flatten(self, picture: Image.Image, name: str) -> Image.Image:
         """Return RGB; transparent places take the background."""
         deep = picture.mode.startswith("I;16")
         if deep or picture.mode in ("I", "F"):
-            values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
-            top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
-            picture = Image.fromarray((values.clip(0, top) / top * 255).astype(np.uint8))
+            values = np.asarray(picture, dtype=np.float32)
+            top = 65535.0 if deep else white_of(values, picture.mode == "F", name)
+            shares = np.where(np.isfinite(values), values, 0) / top
+            picture = Image.fromarray((shares * 255).astype(np.uint8))
         if "A" in picture.getbands() or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             box = picture.getchannel("A").point([0] * 9 + [255] * 247).getbbox()
@@ -183,6 +210,23 @@ class ImageModality(Modality):
         left, top = (width - size) // 2, (height - size) // 2
         resized = picture.resize((width, height), Image.Resampling.BICUBIC)
         return resized.crop((left, top, left + size, top + size))
+
+
+def white_of(values: np.ndarray, floats: bool, name: str) -> float:
+    """Return which number is white in a picture of 32 bits a pixel: the least of the usual ones
+    that no pixel exceeds. Numbers outside of all of them are refused: no picture tells their range.
+    """
+    usual = (1.0, 255.0, 65535.0) if floats else (255.0, 65535.0)
+    known = values[np.isfinite(values)]
+    low, high = known.min(initial=0), known.max(initial=0)
+    if low < 0 or high > usual[-1]:
+        ranges = ", ".join(f"0 to {top:g}" for top in usual)
+        kind = "floats" if floats else "integers"
+        raise PolysenseError(
+            f"{name} holds {kind} from {low:g} to {high:g}; a picture of them is read in {ranges}: "
+            "scale it, or read it as depth"
+        )
+    return next(top for top in usual if high <= top)
 
 
 def open_picture(data: bytes, formats: Sequence[str], name: str, unknown: str) -> Image.Image:

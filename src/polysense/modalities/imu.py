@@ -45,6 +45,7 @@ class ImuModality(Modality):
     """
 
     name = "imu"
+    shared_endings = ("csv", "tsv", "parquet", "npy", "npz")
 
     samples: int = 400
     rate: float = 200.0

@@ -7,7 +7,7 @@ everywhere; so a wall that faces the viewer is the familiar light blue.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ import torch
 from polysense.errors import PolysenseError
 from polysense.modalities.base import caption_prompt
 from polysense.modalities.maps import MapModality
+from polysense.modalities.sources import source_name
 
+SUITED = 0.9  # share of the vectors that have unit length in any normal map, blurred edges aside
 BLURRED = 0.2  # a shorter vector is no direction: background, or opposite ones averaged
 
 
@@ -32,6 +34,7 @@ class NormalModality(MapModality):
     """
 
     name = "normal"
+    shared_endings = ("png", "tif", "tiff", "webp", "jpg", "jpeg", "npy", "npz")
     formats: ClassVar[tuple[str, ...]] = ("PNG", "TIFF", "WEBP", "JPEG")
     arrays: ClassVar[tuple[str, ...]] = ("normal", "normals", "arr_0")
     empty: ClassVar[float] = 0.5
@@ -80,6 +83,16 @@ class NormalModality(MapModality):
             return stored
         readings = (stored, stored * 2 - 1)
         return min(readings, key=distance_from_unit)
+
+    def suits(self, source: Any) -> bool:
+        """Whether nearly all of its vectors have unit length: of a photograph half may by chance,
+        which is enough to be read."""
+        if not super().suits(source):
+            return False
+        values = self._parts(source)[1] if self.pair else source
+        name = source_name("normal map", source)
+        length = np.linalg.norm(self._vectors(self._stored(values, name), name), axis=2)
+        return float(np.mean(np.abs(length[length >= BLURRED] - 1) <= self.tolerance)) >= SUITED
 
     def mirrored(self, values: torch.Tensor) -> torch.Tensor:
         """A mirror turns left to right: x changes its sign."""

@@ -22,6 +22,7 @@ from polysense.modalities.arrays import load_arrays
 from polysense.modalities.base import Modality, caption_prompt
 from polysense.modalities.cloud import GREY, Cloud, Reading, from_matrix, unit_colours
 from polysense.modalities.cloud_formats import (
+    has_point_columns,
     las_rows,
     pcd_rows,
     ply_elements,
@@ -57,6 +58,7 @@ class PointModality(Modality):
 
     name = "point"
     endings = ("ply", "pcd", "las", "xyz", "pts", "obj", "stl", "off", "glb", "gltf")
+    shared_endings = ("txt", "csv", "asc", "npy", "npz")
 
     points: int = 8192
     groups: int = 1024
@@ -106,6 +108,13 @@ class PointModality(Modality):
                     f"a point cloud must be a path or array, not {type(source).__name__}"
                 )
             return self._signal(cloud)
+
+    def suits(self, source: Any) -> bool:
+        """Whether it can be read and, as a text table, has the columns of points."""
+        if not super().suits(source) or Path(source).suffix.lower() not in TEXTS:
+            return super().suits(source)
+        data = file_bytes(source, source_name("points", source), "point.max_bytes", self.max_bytes)
+        return has_point_columns(data[:4096].decode("utf-8-sig", "replace"))
 
     def _decode(self, data: bytes, suffix: str, reading: Reading) -> Cloud:
         """Hand a file's bytes to the reader of its suffix."""

@@ -111,6 +111,20 @@ def check_sense(sense: type[Modality], where: str) -> None:
         raise PolysenseError(f"{where}: the name {name!r} is taken: choose another")
 
 
+def loaded_senses() -> dict[str, type[Modality]]:
+    """Return {name: class} of the users' own senses whose files have been run."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
+    return {
+        value.name: value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Modality)
+        and value.__module__ == module.__name__
+        and isinstance(getattr(value, "name", None), str)
+    }
+
+
 def source_of(sense: type[Modality]) -> str:
     """Return "/whole/path/ecg.py:Ecg" of a class that was loaded from a file, else ""."""
     if not sense.__module__.startswith(PREFIX):

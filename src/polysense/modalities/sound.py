@@ -7,6 +7,7 @@ many costs no memory.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
@@ -23,14 +24,17 @@ from polysense.modalities.container import check_duration, duration, first_strea
 LIBSNDFILE = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF")
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1_000, 768_000, 64
 PEAK = 32.0  # of full scale 1: louder samples are integers that somebody took for floats
+BLOCK = 2**16  # frames decoded at a time
+UNKNOWN_SIZE = 0x7F000000  # bytes: what a WAV's header says and more stands for "unknown"
+MISSING = 0.1  # seconds that may lack of the promised ones: encoders round up to their blocks
 MARGIN = 0.05  # seconds beyond the needed ones, so that resampling sees no edge there
 
 
 def decode(file: BinaryIO, name: str, rate: int, samples: int, max_seconds: float) -> np.ndarray:
     """Return the first `samples` samples at `rate`, or all there are: float32 [samples].
 
-    A damaged file gives an error, unless its beginning can be decoded and suffices. The limit on
-    seconds counts the whole file.
+    A damaged file, or one cut short, gives an error, unless its beginning can be decoded and
+    suffices. The limit on seconds counts the whole file.
     """
     needed = samples / rate + MARGIN
     try:
@@ -47,8 +51,8 @@ def decode(file: BinaryIO, name: str, rate: int, samples: int, max_seconds: floa
                 check_duration(seconds, name, "audio.max_seconds", max_seconds)
             check_form(sound.samplerate, sound.channels, name)
             frames = ceil(needed * sound.samplerate)
-            blocks = sound.blocks(2**16, frames=frames, dtype="float32", always_2d=True)
-            parts = [block.mean(axis=1) for block in blocks]
+            parts = [block.mean(axis=1) for block in blocks_of(sound, frames)]
+            check_whole(parts, sound.samplerate, needed, file, sound.frames, name)
             return at_rate(parts, sound.samplerate, rate, samples, name)
     file.seek(0)
     with open_container(file, name) as container:
@@ -57,7 +61,67 @@ def decode(file: BinaryIO, name: str, rate: int, samples: int, max_seconds: floa
         check_duration(seconds, name, "audio.max_seconds", max_seconds)
         check_form(stream.rate, stream.channels, name)
         parts = list(container_blocks(container, stream, needed))
+        # Only an MP4's header knows: others estimate it, or say that of the longest stream.
+        if container.format.name.startswith("mov"):
+            check_length(parts, stream.rate, min(needed, seconds), name)
         return at_rate(parts, stream.rate, rate, samples, name)
+
+
+def blocks_of(sound: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+    """Yield the first `frames` frames [n, channels], or what there is of them.
+
+    soundfile's own `blocks` yields memory that nobody has written where a file ends too early.
+    """
+    while frames > 0:
+        block = sound.read(min(BLOCK, frames), dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        yield block
+        frames -= len(block)
+
+
+def check_whole(
+    parts: list[np.ndarray], rate: float, needed: float, file: BinaryIO, frames: int, name: str
+) -> None:
+    """Refuse decoded parts of less than is needed, where the header promises more than they are.
+
+    libsndfile goes by what the file holds, so its header is asked, too.
+    """
+    if sum(map(len, parts)) < needed * rate:
+        promised = frames / rate if frames < 2**60 else 0.0
+        check_length(parts, rate, min(needed, max(promised, header_seconds(file))), name)
+
+
+def check_length(parts: list[np.ndarray], rate: float, seconds: float, name: str) -> None:
+    """Refuse decoded parts that are shorter than the `seconds` that the header promises of them."""
+    held = sum(map(len, parts)) / rate
+    if seconds - held > max(MISSING, 0.02 * seconds):
+        raise PolysenseError(
+            f"{name} is cut short: it ends after {held:.2f} s, and its header promises more"
+        )
+
+
+def header_seconds(file: BinaryIO) -> float:
+    """Return the seconds that a file's header promises, whatever it holds; 0 where unknown.
+
+    FFmpeg says it of most formats; of a WAV it says what is there, so that is read here.
+    """
+    file.seek(0)
+    head = file.read(2**16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        form, data = head.find(b"fmt "), head.find(b"data", 12)
+        if min(form, data) < 0 or len(head) < data + 8:
+            return 0.0
+        (per_second,) = struct.unpack_from("<I", head, form + 16)
+        (size,) = struct.unpack_from("<I", head, data + 4)
+        # Programs that write into a pipe put the largest numbers there.
+        return size / per_second if per_second and size < UNKNOWN_SIZE else 0.0
+    file.seek(0)
+    try:
+        with open_container(file, "") as container:
+            return duration(container, container.streams.audio[0]) or 0.0
+    except (PolysenseError, IndexError):
+        return 0.0
 
 
 def container_blocks(

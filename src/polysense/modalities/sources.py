@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from av.error import FFmpegError
+from av.error import DecoderNotFoundError, FFmpegError, PatchWelcomeError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from PIL.Image import DecompressionBombError
@@ -32,6 +32,11 @@ DAMAGE = (
     zipfile.BadZipFile, tokenize.TokenError, DecompressionBombError, FFmpegError, ImageFileError,
     HeaderDataError,
 )  # fmt: skip
+
+UNSUPPORTED = {
+    "memory": "needs more memory than there is: make it smaller",
+    "FFmpeg": "is of a kind that FFmpeg does not decode: convert it to another",
+}
 
 
 def source_name(kind: str, source: Any) -> str:
@@ -104,6 +109,9 @@ def one_line_errors(name: str, verdict: str = "damaged or cut short") -> Iterato
         raise
     except (FileNotFoundError, PermissionError) as error:
         raise PolysenseError(f"{name} cannot be read: {error.strerror}") from error
+    except (MemoryError, PatchWelcomeError, DecoderNotFoundError) as error:
+        reason = "memory" if isinstance(error, MemoryError) else "FFmpeg"
+        raise PolysenseError(f"{name} {UNSUPPORTED[reason]}") from error
     except DAMAGE as error:
         # FFmpeg's own words without the rest of its log.
         reason = str(getattr(error, "strerror", None) or error)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,26 @@ def read_signal(sense: Modality, source: Any) -> torch.Tensor:
 
     Raises PolysenseError, in one line that names the source; its limit on bytes is checked first.
     """
+    with as_files(sense, source) as files:
+        return sense.read(files)
+
+
+def suits(sense: Modality, source: Any) -> bool:
+    """Whether a source, wherever its bytes lie, is of the kind of `sense`."""
+    try:
+        with as_files(sense, source) as files:
+            return sense.suits(files)
+    except PolysenseError:  # over its limit on bytes
+        return False
+
+
+@contextmanager
+def as_files(sense: Modality, source: Any) -> Iterator[Any]:
+    """Lay out the ranges of bytes of a source as files; errors name the archive in their place."""
     slices = [part for part in parts_of(source) if isinstance(part, FileSlice)]
     if not slices:
-        return sense.read(source)
+        yield source
+        return
     with tempfile.TemporaryDirectory(prefix="polysense-") as folder:
         places: dict[FileSlice, str] = {}
         for number, part in enumerate(slices):
@@ -99,7 +117,7 @@ def read_signal(sense: Modality, source: Any) -> torch.Tensor:
                 file.writelines(part.chunks())
             places[part] = str(path)
         try:
-            return sense.read(laid_out(source, places))
+            yield laid_out(source, places)
         except PolysenseError as error:
             message = str(error)
             for part, place in places.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,7 +42,8 @@ class VideoModality(Modality):
     """
 
     name = "video"
-    endings = ("mp4", "webm", "mkv", "avi", "mov")
+    endings = tuple("mp4 m4v webm mkv avi mov mpg mpeg ts flv ogv wmv 3gp".split())
+    shared_endings = ("gif", "png", "apng")
     pictures = True
 
     clips: int = 5
@@ -112,6 +114,18 @@ class VideoModality(Modality):
         """Return the middle square of every clip, side by side, for people to look at."""
         frames = pixels_of(signal[self.crops // 2 :: self.crops], self.mean, self.std)
         return Image.fromarray(np.concatenate(frames, axis=1))
+
+    def suits(self, source: Any) -> bool:
+        """Whether it can be read and moves: a picture is no video of one frame."""
+        if not super().suits(source):
+            return False
+        name = source_name("video", source)
+        with (
+            open_source(source, name, "video.max_bytes", self.max_bytes) as file,
+            open_container(file, name, self.max_pixels) as container,
+        ):
+            frames = container.decode(first_stream(container, "video", name))
+            return len(list(islice(frames, 2))) == 2
 
     def _decode(self, source: str | Path | bytes | bytearray, name: str) -> list[Image.Image]:
         """Return one picture a clip, decoding no more than is needed for them."""

@@ -12,7 +12,8 @@ from transformers import TextStreamer
 
 from polysense.data.processor import PolysenseProcessor
 from polysense.errors import PolysenseError, unknown_name
-from polysense.modalities import sense_of_ending
+from polysense.modalities import MODALITIES
+from polysense.modalities.detection import check_known, check_no_address, detect
 from polysense.modalities.source_words import is_file, source_of_word
 from polysense.model.polysense_model import PolysenseModel
 from polysense.serving.session import Session
@@ -78,20 +79,24 @@ class Conversation:
         found = file_of(word)
         if found is None:
             return {"type": "text", "text": word}
-        senses = list(self.processor.modalities)
-        # One sense needs no naming; with several, a file's ending says it, or "audio:dog.mp4".
-        sense = found[0] or sense_of_ending(Path(word).suffix[1:], senses) or senses[0]
-        if sense not in senses:
+        (sense, source), senses = found, self.processor.modalities
+        if not sense:
+            sense, tell = detect(word, source, senses, MODALITIES)
+            if tell:
+                print(f"reading {word} as {sense}", file=sys.stderr)
+        elif sense not in MODALITIES and sense not in senses:
             raise unknown_name("sense", sense, senses)
-        return {"type": sense, sense: found[1]}
+        check_known(sense, word, senses)
+        return {"type": sense, sense: source}
 
 
 def file_of(word: str) -> tuple[str, Any] | None:
     """Return (sense or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
     do; None of one that is said.
 
-    PolysenseError where it looks like a file's name ("ct.png") and there is none.
+    PolysenseError of an address, and of what looks like a file's name ("ct.png") and is none.
     """
+    check_no_address(word)
     named = None if is_file(word) else SENSE_AND_FILE.fullmatch(word)
     sense, name = named.groups() if named else ("", word)
     try:
