@@ -18,6 +18,7 @@ from rich.console import Console
 from polysense.config import RunConfig
 from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
+from polysense.data.template_checks import check_template
 from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
 from polysense.modalities import modality_class
@@ -125,6 +126,7 @@ def train(
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
+    check_template(processor.chat, config.model.llm.name)
     stages = stages_until(config, until)
     if accelerator.is_main_process:
         claim(folder, config)
