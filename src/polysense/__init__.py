@@ -13,8 +13,15 @@ Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkp
 serving/ (asking), recipes/ (whole runs), cli.py.
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+)
 
+from polysense.data.collator import PolysenseCollator
 from polysense.data.processor import PolysenseProcessor
 from polysense.errors import PolysenseError
 from polysense.model.configuration import PolysenseConfig
@@ -23,5 +30,12 @@ from polysense.model.polysense_model import PolysenseModel
 AutoConfig.register("polysense", PolysenseConfig, exist_ok=True)
 for family in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):
     family.register(PolysenseConfig, PolysenseModel, exist_ok=True)
+AutoProcessor.register(PolysenseConfig, PolysenseProcessor, exist_ok=True)
 
-__all__ = ["PolysenseConfig", "PolysenseError", "PolysenseModel", "PolysenseProcessor"]
+__all__ = [
+    "PolysenseCollator",
+    "PolysenseConfig",
+    "PolysenseError",
+    "PolysenseModel",
+    "PolysenseProcessor",
+]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from polysense.data.control_tokens import ControlTokens
+from polysense.data.control_tokens import MARKED, ControlTokens
 from polysense.data.rendering import ChatTemplate, Turn
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
@@ -95,6 +95,21 @@ class ChatEncoder:
         if continued:
             return self.template.continued(turns)
         return self.template.prompt(turns) if prompt else self.template.render(turns)
+
+    def text(self, messages: Sequence[Message], prompt: bool, continued: bool = False) -> str:
+        """Return messages as the LLM's chat template writes them, with one placeholder a signal.
+
+        A text alone cannot say which control tokens somebody wrote: with such it is refused.
+        """
+        text = self.render(messages, prompt, continued)
+        if (found := MARKED.search(text)) is not None:
+            raise PolysenseError(
+                f"a message contains {self.control.unmark(found[0])!r}, which would be a control "
+                "token in the text: leave out tokenize=False"
+            )
+        for held in self.placeholders.values():
+            text = text.replace(held.token * held.count, held.token) if held.count else text
+        return text
 
     def turns(self, messages: Sequence[Message]) -> list[Turn]:
         """Return messages as chat templates take them, led by the system message."""
