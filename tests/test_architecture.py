@@ -46,8 +46,6 @@ TESTED_BY: dict[str, str] = {
     "config/run.py": "recipes/test_onellm_recipes.py",
     "data/collate.py": "data/test_chat.py",
     "data/messages.py": "data/test_chat.py",
-    "data/instructions.py": "data/test_processor.py",
-    "data/model_inputs.py": "data/test_processor.py",
     "data/processor_files.py": "data/test_processor.py",
     "data/templates.py": "parity/test_imported.py",
     "data/tasks.py": "data/test_datasets.py",

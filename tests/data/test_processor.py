@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from captioned import save_bert
 from PIL import Image
 from tiny import save_llm
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from polysense import PolysenseProcessor
-from polysense.data import processor_files
-from polysense.data.instructions import read_instructions
-from polysense.data.model_inputs import ModelInputs, by_text
+from polysense.data.processor_files import ProcessorFiles
+from polysense.data.model_inputs import ModelInputs
 from polysense.errors import PolysenseError
 from polysense.modalities import build_modalities
-from polysense.types import Media, Message, Text
 
 PIXELS = np.arange(30 * 20 * 3, dtype=np.uint8).reshape(30, 20, 3)
 PICTURE = Image.fromarray(PIXELS)
@@ -165,9 +162,6 @@ def test_each_sense_by_its_name_where_its_place_is(processor):
 def test_what_does_not_match_is_refused_with_both_numbers(processor, given, words):
     with pytest.raises(PolysenseError, match=words):
         processor(**given)
-    assert by_text([["a"], ["b", "c"]], [1, 2], "x") == [["a"], ["b", "c"]]
-    with pytest.raises(PolysenseError, match=r"\[2, 1\] places x, and \[1, 2\]"):
-        by_text([["a"], ["b", "c"]], [2, 1], "x")
 
 
 def test_a_text_begins_once(processor):
@@ -202,7 +196,7 @@ def test_saved_and_loaded_it_is_the_same(processor, tmp_path):
 def test_pushing_saves_what_is_pushed(processor, tmp_path, monkeypatch):
     pushed = []
     monkeypatch.setattr(
-        processor_files.ProcessorFiles, "push_to_hub", lambda _, repo, **o: pushed.append((repo, o))
+        ProcessorFiles, "push_to_hub", lambda _, repo, **o: pushed.append((repo, o))
     )
     processor.save_pretrained(tmp_path / "mine", push_to_hub=True, private=True)
     assert pushed == [("mine", {"private": True})]
@@ -230,12 +224,3 @@ def test_inputs_move_with_all_that_is_in_them(processor):
     assert inputs["signals"]["image"].dtype == torch.float64
     assert inputs["input_ids"].dtype == torch.long
     assert inputs.to(dtype=torch.float32)["signals"]["image"].dtype == torch.float32
-
-
-def test_instructions_are_text(tmp_path):
-    save_bert(tmp_path / "bert")
-    own = AutoTokenizer.from_pretrained(tmp_path / "bert")
-    said = Message("user", (Media("image", "a"), Text("a line[SEP]a")))
-    ids = read_instructions(own, [[said]])["image"]["text_ids"][0].tolist()
-    assert ids.count(own.sep_token_id) == 1
-    assert ids[-1] == own.sep_token_id

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from families import FAMILIES, GEMMA_2, MISTRAL, speaks
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer
 from polysense.data.chat import ChatEncoder
 from polysense.data.template_checks import check_template
 from polysense.errors import PolysenseError
+from polysense.model.llm import stop_at
 from polysense.training.run import train
 
 
@@ -67,6 +69,28 @@ def test_a_system_message_that_is_left_out_without_a_word(folder):
     silent = "{% for m in messages if m.role != 'system' %}" + CHAT_TEMPLATE.partition("%}")[2]
     with pytest.raises(PolysenseError, match=r"model\.system: .* leaves system messages out"):
         check_template(chat_of(folder, silent, "Look."), "llm")
+
+
+@pytest.mark.parametrize(("known", "found"), [(None, [1, 2]), (1, [1, 2]), ([7, 1], [7, 1, 2])])
+def test_generation_stops_at_what_is_learnt(known, found):
+    llm = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=known))
+    stop_at(llm, [1, 2, 1])
+    assert llm.generation_config.eos_token_id == found
+    stop_at(llm, [2])
+    assert llm.generation_config.eos_token_id == found
+
+
+def test_a_template_with_an_end_of_its_own_stops_there(tmp_path):
+    config = tiny_config(tmp_path / "parts", steps_scale=0.5)
+    llm = Path(config.model.llm.name)
+    tokenizer = AutoTokenizer.from_pretrained(llm)
+    tokenizer.add_tokens(["<|eot|>"], special_tokens=True)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("im_end", "eot")
+    tokenizer.save_pretrained(llm)
+    done = train(config, tmp_path / "run", until="alignment")
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot|>")]
+    assert done.processor.chat.ends == ends
+    assert done.model.llm.generation_config.eos_token_id == ends
 
 
 def test_training_says_so_before_it_makes_anything(tmp_path):

@@ -133,6 +133,13 @@ class ChatEncoder:
             self._template_known = ChatTemplate(self.text_tokenizer)
         return self._template_known
 
+    @property
+    def ends(self) -> list[int]:
+        """The ids that an answer is learnt to end in: of plain text, and of the chat template."""
+        end = self.template.form.end
+        token = [self.text_tokenizer.convert_tokens_to_ids(end)] if self.control.first(end) else []
+        return [self.text_tokenizer.eos_token_id, *token]
+
     def _plain(self, messages: Sequence[Message], ended: bool = True) -> Encoded:
         tokenizer = self.text_tokenizer
         # Also where the tokenizer itself adds none: LLMs park attention on the first position, and

@@ -1,7 +1,6 @@
 """The processor: what users hand a model (messages with files) becomes its inputs.
 
-It owns the text tokenizer with one placeholder per sense, and the senses' readers. Saved beside
-the model, it reads signals the same way when it is loaded again.
+It owns the text tokenizer with one placeholder per sense, and the senses' readers.
 """
 
 from __future__ import annotations
@@ -31,6 +30,9 @@ from polysense.errors import PolysenseError
 from polysense.modalities import Modality
 from polysense.modalities.stored import read_signal
 from polysense.types import Batch, Media, Message
+
+OPTIONS = ("add_generation_prompt", "continue_final_message", "tokenize", "return_dict",
+           "return_tensors", "padding", "form")  # fmt: skip
 
 
 def placeholder_token(modality: str) -> str:
@@ -148,19 +150,15 @@ class PolysenseProcessor(ProcessorFiles):
         ids alone. Other than transformers' processors this one asks for an answer unless told not
         to. With `add_generation_prompt=False`, the conversation is whole, and labels come with it.
         """
-        known = ("add_generation_prompt", "continue_final_message", "tokenize", "return_dict",
-                 "return_tensors", "padding", "form")  # fmt: skip
-        check_options({**others, **(processor_kwargs or {})}, known, "apply_chat_template")
+        check_options({**others, **(processor_kwargs or {})}, OPTIONS, "apply_chat_template")
         check_form(return_tensors, padding)
         if add_generation_prompt and continue_final_message:
             raise PolysenseError(
                 "add_generation_prompt and continue_final_message: an answer is begun, or goes on"
             )
-        many = bool(conversation) and isinstance(conversation[0], list | tuple)
-        conversations = [
-            parse_messages(m, self.modalities) for m in (conversation if many else [conversation])
-        ]
-        form = form or self.form
+        many, form = isinstance(next(iter(conversation), None), list | tuple), form or self.form
+        given = conversation if many else [conversation]
+        conversations = [parse_messages(messages, self.modalities) for messages in given]
         asked = continue_final_message or add_generation_prompt is not False
         if not tokenize:
             texts = [self.chat.text(c, asked, continue_final_message) for c in conversations]

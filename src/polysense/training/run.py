@@ -23,7 +23,7 @@ from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
 from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.llm import load_reader, load_text_tokenizer
+from polysense.model.llm import load_reader, load_text_tokenizer, stop_at
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
@@ -127,6 +127,7 @@ def train(
     model, processor = build(config)
     check_stages(model, config)
     check_template(processor.chat, config.model.llm.name)
+    stop_at(model.llm, processor.chat.ends)
     stages = stages_until(config, until)
     if accelerator.is_main_process:
         claim(folder, config)
