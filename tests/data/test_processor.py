@@ -8,8 +8,8 @@ from tiny import save_llm
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from polysense import PolysenseProcessor
-from polysense.data.processor_files import ProcessorFiles
 from polysense.data.model_inputs import ModelInputs
+from polysense.data.processor_files import ProcessorFiles
 from polysense.errors import PolysenseError
 from polysense.modalities import build_modalities
 
