@@ -46,7 +46,7 @@ TESTED_BY: dict[str, str] = {
     "config/run.py": "recipes/test_onellm_recipes.py",
     "data/collate.py": "data/test_chat.py",
     "data/messages.py": "data/test_chat.py",
-    "data/processor.py": "data/test_chat.py",
+    "data/processor_files.py": "data/test_processor.py",
     "data/templates.py": "parity/test_imported.py",
     "data/tasks.py": "data/test_datasets.py",
     "errors.py": "data/test_chat.py",

@@ -141,7 +141,7 @@ def test_manifests_are_read(document: str, lines: str, tmp_path: Path) -> None:
 def test_documents_have_what_the_tests_look_for() -> None:
     """The patterns above still find the blocks: an empty parametrisation would pass unseen."""
     ran = {document for document, _ in blocks("python")}
-    assert ran == {"README.md", "CONTRIBUTING.md", "docs/own-data.md"}
+    assert ran == {"README.md", "CONTRIBUTING.md", "docs/own-data.md", "docs/python.md"}
     called = [arguments for _, words in commands() if (arguments := polysense_arguments(words))]
     assert {arguments[0] for arguments in called} >= {"train", "ask", "evaluate", "describe"}
     assert ["make", "demo"] in [words for _, words in commands()]

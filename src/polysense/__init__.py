@@ -21,16 +21,24 @@ from typing import TYPE_CHECKING, Any
 from polysense.auto_classes import register_with_transformers
 
 if TYPE_CHECKING:
+    from polysense.data.collator import PolysenseCollator
     from polysense.data.processor import PolysenseProcessor
     from polysense.errors import PolysenseError
     from polysense.model.configuration import PolysenseConfig
     from polysense.model.polysense_model import PolysenseModel
 
-__all__ = ["PolysenseConfig", "PolysenseError", "PolysenseModel", "PolysenseProcessor"]
+__all__ = [
+    "PolysenseCollator",
+    "PolysenseConfig",
+    "PolysenseError",
+    "PolysenseModel",
+    "PolysenseProcessor",
+]
 
 # Imported when they are first asked for: they bring torch and transformers, which take seconds that
 # `polysense --help` need not wait for.
 PUBLIC = {
+    "PolysenseCollator": "polysense.data.collator",
     "PolysenseConfig": "polysense.model.configuration",
     "PolysenseError": "polysense.errors",
     "PolysenseModel": "polysense.model.polysense_model",

@@ -27,14 +27,17 @@ def register_auto_classes() -> None:
         AutoModel,
         AutoModelForCausalLM,
         AutoModelForImageTextToText,
+        AutoProcessor,
     )
 
+    from polysense.data.processor import PolysenseProcessor
     from polysense.model.configuration import PolysenseConfig
     from polysense.model.polysense_model import PolysenseModel
 
     AutoConfig.register("polysense", PolysenseConfig, exist_ok=True)
     for family in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):
         family.register(PolysenseConfig, PolysenseModel, exist_ok=True)
+    AutoProcessor.register(PolysenseConfig, PolysenseProcessor, exist_ok=True)
 
 
 class TransformersFinder:

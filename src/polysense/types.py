@@ -87,7 +87,9 @@ class Batch(dict[str, Any]):
                     same ids, for objectives that compare the two (data/captions.py)
     """
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+    def to(
+        self, device: torch.device | str | int | None = None, dtype: torch.dtype | None = None
+    ) -> Batch:
         """Move every tensor to `device`; floating ones also to `dtype` when it is given."""
 
         def move(value: Any) -> Any:

@@ -54,3 +54,10 @@ def test_the_last_turn_is_the_caption():
 def test_a_folder_without_a_tokenizer(tmp_path):
     with pytest.raises(PolysenseError, match="has no text tokenizer"):
         CaptionReader.from_pretrained(tmp_path)
+
+
+def test_a_caption_that_names_a_mark_is_text(tmp_path):
+    save_bert(tmp_path / "bert")
+    reader = CaptionReader.from_pretrained(tmp_path / "bert")
+    ids = reader.read(["a line[SEP]a"])["text_ids"][0].tolist()
+    assert ids.count(reader.tokenizer.sep_token_id) == 1

@@ -106,11 +106,11 @@ def test_a_system_message_is_put_first_only_where_there_is_none(chat):
     assert "Look." not in with_system.render(own)
 
 
-def test_a_template_that_rewrites_turns_is_refused(chat, monkeypatch):
+def test_a_template_that_asks_otherwise_is_refused(chat, monkeypatch):
     monkeypatch.setattr(
         chat.text_tokenizer, "chat_template", "{{ messages | length }}{{ messages[-1].content }}"
     )
-    with pytest.raises(PolysenseError, match="rewrites earlier turns"):
+    with pytest.raises(PolysenseError, match=r"sample 'x': .* by other words than it writes"):
         chat.encode(talk("a", "b"), "template", "sample 'x'")
 
 

@@ -59,8 +59,9 @@ class CaptionReader:
     def read(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return text_ids, written_ids and text_mask, each [N, L] with L at most 32."""
         first, last, begin = (getattr(self.tokenizer, f"{name}_id") for name in MARKS)
-        coded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        rows = [[first, *ids[: LONGEST - 2], last] for ids in coded]
+        # What a caption says is text, also where it says "[SEP]".
+        coded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+        rows = [[first, *ids[: LONGEST - 2], last] for ids in coded["input_ids"]]
         return {
             "text_ids": pad(rows, last, "right"),
             "written_ids": pad([[begin, *row[1:]] for row in rows], last, "right"),

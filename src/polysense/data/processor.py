@@ -1,35 +1,38 @@
 """The processor: what users hand a model (messages with files) becomes its inputs.
 
-It owns the text tokenizer with one placeholder per sense, and the senses' readers. Saved beside
-the model, it reads signals the same way when it is loaded again.
+It owns the text tokenizer with one placeholder per sense, and the senses' readers.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 from tokenizers import AddedToken
-from transformers import AutoTokenizer
 
 from polysense.data.captions import CaptionReader
 from polysense.data.chat import ChatEncoder, ChatForm, Encoded, Placeholder
 from polysense.data.collate import collate
+from polysense.data.instructions import read_instructions
 from polysense.data.messages import parse_messages
+from polysense.data.model_inputs import (
+    ModelInputs,
+    check_form,
+    check_options,
+    encoded_prompts,
+    given_signals,
+    one_turn_each,
+    placed,
+)
+from polysense.data.processor_files import ProcessorFiles
 from polysense.errors import PolysenseError
-from polysense.modalities import Modality, build_modalities
-from polysense.modalities.sense_files import sense_sources, source_of
+from polysense.modalities import Modality
 from polysense.modalities.stored import read_signal
-from polysense.model.saving import checkpoint_folder
-from polysense.types import Batch, Media, Message, Text
-from polysense.writing import write_text
+from polysense.types import Batch, Media, Message
 
-FILE = "processor_config.json"
-INSTRUCTION_TOKENIZER = "instruction_tokenizer"
-CAPTION_TOKENIZER = "caption_tokenizer"
+OPTIONS = ("add_generation_prompt", "continue_final_message", "tokenize", "return_dict",
+           "return_tensors", "padding", "form")  # fmt: skip
 
 
 def placeholder_token(modality: str) -> str:
@@ -44,8 +47,8 @@ def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str
     return {name: text_tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
-class PolysenseProcessor:
-    """Messages, with files in them, to model inputs.
+class PolysenseProcessor(ProcessorFiles):
+    """Messages, with files in them, to model inputs; or texts, with signals beside them.
 
     `ending` is what the LLM writes last where it does not end in its end-of-text token. `captions`
     reads them for a Q-Former that learns from them, and is set where the model is built.
@@ -79,44 +82,108 @@ class PolysenseProcessor:
         )
 
     @property
+    def tokenizer(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The text tokenizer, under transformers' name."""
+        return self.text_tokenizer
+
+    @property
+    def chat_template(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The LLM's chat template."""
+        return self.text_tokenizer.chat_template
+
+    @property
     def pad_id(self) -> int:
         """The id that fills short rows; it is masked, so any will do."""
-        return self.text_tokenizer.pad_token_id or self.text_tokenizer.eos_token_id
+        own = self.text_tokenizer.pad_token_id
+        return self.text_tokenizer.eos_token_id if own is None else own
 
     @property
     def placeholders(self) -> dict[str, int]:
         """{modality: token id} of the placeholders."""
         return {name: held.id for name, held in self.chat.placeholders.items()}
 
-    def apply_chat_template(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
-        messages: Sequence[Any],
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
         *,
-        add_generation_prompt: bool = True,
+        return_tensors: str = "pt",
+        padding: bool | str = True,
+        add_special_tokens: bool = True,
+        **given: Any,
+    ) -> ModelInputs:
+        """Turn texts, and signals by the names of their senses (`images=`, `audio=`), into inputs.
+
+        A text is a prompt as `apply_chat_template(tokenize=False)` writes it, with a placeholder
+        for each signal; what it says of control tokens holds. Signals without a place stand first.
+        A signal is whatever its sense reads: a path, a picture, an array, a tensor.
+        """
+        check_form(return_tensors, padding)
+        signals = given_signals({"images": images, **given}, self.modalities)
+        if text is None:
+            raise PolysenseError("the processor needs text=, a prompt or a list of them")
+        texts, media = placed(
+            [text] if isinstance(text, str) else text, signals, self.chat.placeholders
+        )
+        rows = encoded_prompts(self.text_tokenizer, texts, add_special_tokens)
+        return self._asked(rows, one_turn_each(texts, media))
+
+    def apply_chat_template(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        conversation: Sequence[Any],
+        *,
+        add_generation_prompt: bool | None = None,
+        continue_final_message: bool = False,
+        tokenize: bool = True,
+        return_dict: bool = True,
+        return_tensors: str = "pt",
+        padding: bool | str = True,
         form: ChatForm | None = None,
-        **_: Any,
-    ) -> Batch:
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Any:
         """Turn one conversation, or a list of them, into inputs for `model.generate(**inputs)`.
 
         A message is {"role": ..., "content": text or parts}; a part {"type": "text", "text": ...}
-        or {"type": modality, modality: path or object}. Rows are padded on the left.
+        or {"type": modality, modality: path or object}. Rows are padded on the left. Without
+        `tokenize`, the text comes back, with one placeholder a signal; without `return_dict`, the
+        ids alone. Other than transformers' processors this one asks for an answer unless told not
+        to. With `add_generation_prompt=False`, the conversation is whole, and labels come with it.
         """
-        many = bool(messages) and isinstance(messages[0], list | tuple)
-        conversations = [
-            parse_messages(m, self.modalities) for m in (messages if many else [messages])
-        ]
-        form = form or self.form
-        rows, signals = [], []
-        for index, conversation in enumerate(conversations):
-            if add_generation_prompt:
-                rows.append(Encoded.asked(self.chat.prompt(conversation, form)))
-            else:
-                rows.append(self.chat.encode(conversation, form, f"conversation {index}"))
-            signals.append(self.read_signals(conversation))
-        batch = collate(rows, signals, self.pad_id, side="left")
-        if add_generation_prompt:
+        check_options({**others, **(processor_kwargs or {})}, OPTIONS, "apply_chat_template")
+        check_form(return_tensors, padding)
+        if add_generation_prompt and continue_final_message:
+            raise PolysenseError(
+                "add_generation_prompt and continue_final_message: an answer is begun, or goes on"
+            )
+        many, form = isinstance(next(iter(conversation), None), list | tuple), form or self.form
+        given = conversation if many else [conversation]
+        conversations = [parse_messages(messages, self.modalities) for messages in given]
+        asked = continue_final_message or add_generation_prompt is not False
+        if not tokenize:
+            texts = [self.chat.text(c, asked, continue_final_message) for c in conversations]
+            return texts if many else texts[0]
+        if asked:
+            prompts = (self.chat.prompt(c, form, continue_final_message) for c in conversations)
+            rows = [Encoded.asked(ids) for ids in prompts]
+        else:
+            where = "conversation {}".format
+            rows = [self.chat.encode(c, form, where(n)) for n, c in enumerate(conversations)]
+        inputs = self._asked(rows, conversations, labels=not asked)
+        return inputs if return_dict else inputs["input_ids"]
+
+    def _asked(
+        self,
+        rows: Sequence[Encoded],
+        conversations: Sequence[Sequence[Message]],
+        labels: bool = False,
+    ) -> ModelInputs:
+        """Return encoded conversations as inputs, padded on the left, with their signals."""
+        media = [self.read_signals(conversation) for conversation in conversations]
+        batch = collate(rows, media, self.pad_id, side="left")
+        if not labels:
             del batch["labels"]
-        return self.led(batch, conversations)
+        return ModelInputs(dict(self.led(batch, conversations)))
 
     def led(self, batch: Batch, conversations: Sequence[Sequence[Message]]) -> Batch:
         """Add to a batch of conversations what a connector that follows instructions is told."""
@@ -137,88 +204,27 @@ class PolysenseProcessor:
     def read_instructions(
         self, conversations: Sequence[Sequence[Message]]
     ) -> dict[str, dict[str, torch.Tensor]]:
-        """Return what the connector is told of each signal: the text of the message it stands in.
+        """Return what the connector is told of each signal (instructions.py)."""
+        return read_instructions(self.instruction_tokenizer, conversations)
 
-        {modality: {text_ids, text_mask [N, L]}} in ids of the connector's own tokenizer, the
-        signals in reading order over all conversations (InstructBLIP, arXiv 2305.06500).
-        """
-        texts: dict[str, list[str]] = {}
-        for message in (m for conversation in conversations for m in conversation):
-            words = "".join(part.text for part in message.parts if isinstance(part, Text))
-            for part in message.parts:
-                if isinstance(part, Media):
-                    texts.setdefault(part.modality, []).append(words)
-        coded = {
-            name: self.instruction_tokenizer(said, padding=True, return_tensors="pt")
-            for name, said in texts.items()
-        }
-        return {
-            name: {"text_ids": values["input_ids"].long(), "text_mask": values["attention_mask"]}
-            for name, values in coded.items()
-        }
-
-    def decode(self, ids: Any, *, skip_special_tokens: bool = True) -> str:
-        """Turn ids [T] into text; the LLM's ending goes with the special tokens."""
-        text = self.text_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens).strip()
+    def decode(self, ids: Any, *, skip_special_tokens: bool = True, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Turn ids [T] into text, or [B, T] into texts; the LLM's ending goes with the special
+        tokens. `options` are those of the text tokenizer's `decode`."""
+        if getattr(ids, "ndim", 1) == 2:
+            return self.batch_decode(ids, skip_special_tokens=skip_special_tokens, **options)
+        text = self.text_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens, **options)
+        text = text.strip()
         if self.ending and skip_special_tokens:
             text = text.removesuffix(self.ending).strip()
         return text
 
-    def batch_decode(self, rows: Any, *, skip_special_tokens: bool = True) -> list[str]:
-        """Turn ids [B, T] into texts."""
-        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
+    def batch_decode(self, rows: Any, **options: Any) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Turn ids [B, T] into texts, as `decode` does."""
+        return [self.decode(row, **options) for row in rows]
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the tokenizer's files and processor_config.json."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.text_tokenizer.save_pretrained(folder)
-        if self.instruction_tokenizer is not None:
-            self.instruction_tokenizer.save_pretrained(folder / INSTRUCTION_TOKENIZER)
-        if self.captions is not None:
-            self.captions.save_pretrained(folder / CAPTION_TOKENIZER)
-        values = {
-            "processor_class": type(self).__name__,
-            "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
-            "sources": {
-                name: source
-                for name, sense in self.modalities.items()
-                if (source := source_of(type(sense)))
-            },
-            "embeddings_per_signal": self.embeddings_per_signal,
-            "form": self.form,
-            "system": self.chat.system,
-            "ending": self.ending,
-        }
-        write_text(folder / FILE, json.dumps(values, indent=2) + "\n")
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path, *, senses: Sequence[str] = (), **_: Any) -> Self:
-        """Load a processor from the folder, or hub name, of a checkpoint.
-
-        `senses` says where the files of a user's own senses lie now, if they have moved.
-        """
-        folder = checkpoint_folder(name)
-        try:
-            values = json.loads((folder / FILE).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
-        sources = sense_sources(values.get("sources", {}), senses, name)
-        modalities = build_modalities(values["modalities"], sources)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        led = (folder / INSTRUCTION_TOKENIZER).is_dir()
-        processor = cls(
-            tokenizer,
-            modalities,
-            values["embeddings_per_signal"],
-            values["form"],
-            values["system"],
-            AutoTokenizer.from_pretrained(folder / INSTRUCTION_TOKENIZER) if led else None,
-            values.get("ending"),
-        )
-        if (folder / CAPTION_TOKENIZER).is_dir():
-            processor.captions = CaptionReader.from_pretrained(folder / CAPTION_TOKENIZER)
-        return processor
+    def post_process_image_text_to_text(self, generated_outputs: Any, **options: Any) -> list[str]:
+        """Turn what `generate` returned into texts, prompts included, as pipelines ask for it."""
+        return self.batch_decode(generated_outputs, **options)
 
     @classmethod
     def for_model(

@@ -145,6 +145,10 @@ class ImageModality(Modality):
         """Open a source; of a file, only the header is read here."""
         if isinstance(source, Image.Image):
             return source
+        if isinstance(source, torch.Tensor):
+            # Channels first, as torchvision has them; [height, width, channels] as arrays have.
+            first = source.ndim == 3 and source.shape[0] in (3, 4) and source.shape[2] not in (3, 4)
+            source = (source.permute(1, 2, 0) if first else source).detach().cpu().numpy()
         if isinstance(source, np.ndarray):
             if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] not in (3, 4):
                 raise PolysenseError(
@@ -154,7 +158,7 @@ class ImageModality(Modality):
             return Image.fromarray(source)
         if not isinstance(source, str | Path | bytes | bytearray):
             raise PolysenseError(
-                "a picture must be a path, bytes, PIL picture or array, not "
+                "a picture must be a path, bytes, PIL picture, array or tensor, not "
                 f"{type(source).__name__}"
             )
         data = file_bytes(source, name, "image.max_bytes", self.max_bytes)

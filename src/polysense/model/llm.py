@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,16 @@ def load_llm(config: LanguageModelConfig, dtype: torch.dtype) -> PreTrainedModel
     if config.lora is not None:
         add_lora(llm, config.lora)
     return llm
+
+
+def stop_at(llm: PreTrainedModel, ends: Iterable[int]) -> None:
+    """Let the LLM's answers end at each of the token ids `ends`, besides those it ends at now."""
+    settings = llm.generation_config
+    now = settings.eos_token_id
+    known = [] if now is None else list(now) if isinstance(now, list) else [now]
+    new = [end for end in dict.fromkeys(ends) if end not in known]
+    if new:
+        settings.eos_token_id = [*known, *new]
 
 
 def load_words(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

@@ -18,11 +18,12 @@ from rich.console import Console
 from polysense.config import RunConfig
 from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
+from polysense.data.template_checks import check_template
 from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
 from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.llm import load_reader, load_text_tokenizer
+from polysense.model.llm import load_reader, load_text_tokenizer, stop_at
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.model.saving import fingerprints
@@ -129,6 +130,8 @@ def train(
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
+    check_template(processor.chat, config.model.llm.name)
+    stop_at(model.llm, processor.chat.ends)
     stages = stages_until(config, until)
     if accelerator.is_main_process:
         claim(folder, config)
