@@ -26,6 +26,8 @@ REASONS = {
     errno.EACCES: "writing there is not permitted",
     errno.EPERM: "writing there is not permitted",
     errno.EIO: "the disk reports an error",
+    errno.EEXIST: "a file is in its place",
+    errno.EISDIR: "a folder is in its place",
     errno.ENOTDIR: "one of its parents is a file",
 }
 

@@ -21,6 +21,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from polysense.config import LanguageModelConfig, LoraConfig, Precision
 from polysense.errors import PolysenseError
+from polysense.model.adapters import ADAPTER, keep_active
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:
@@ -151,7 +152,8 @@ def add_lora(llm: PreTrainedModel, lora: LoraConfig) -> None:
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
     )
-    inject_adapter_in_model(peft_config, llm)
+    inject_adapter_in_model(peft_config, llm, adapter_name=ADAPTER)
+    keep_active(llm)
     for name, parameter in llm.named_parameters():
         parameter.requires_grad_(False)
         if ".lora_" in name:
