@@ -21,7 +21,7 @@ def a_head(kind):
     if kind == "lora":
         whole = nn.ModuleDict({"lm_head": linear})
         inject_adapter_in_model(LoraConfig(r=2, target_modules=["lm_head"]), whole)
-        nn.init.normal_(whole["lm_head"].lora_B["polysense"].weight)
+        nn.init.normal_(whole["lm_head"].lora_B["default"].weight)
         return LanguageHead(whole["lm_head"])
     return LanguageHead(
         linear,

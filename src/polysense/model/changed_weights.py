@@ -60,7 +60,7 @@ def find_changes(model: Any, parts: ModelConfig, learnt: Sequence[str]) -> Chang
         reference = load_reference(part, load)
         changes.names += changed_names(part, state, reference.state_dict(), learnt)
         if part == "encoder":
-            changes.fingerprints[part] = reference.fingerprint()
+            changes.fingerprints[part] = reference.identity()
             continue
         changes.fingerprints[part] = llm_fingerprint(reference)
         now = model.llm.generation_config

@@ -181,5 +181,10 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
 
 
 def embedding_scale(llm: PreTrainedModel) -> float:
-    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at."""
+    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at.
+
+    On the meta device, where neither has values, it is 1.
+    """
+    if word_vectors(llm).is_meta:
+        return 1.0
     return float(word_vectors(llm).float().std())

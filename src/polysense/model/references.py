@@ -84,13 +84,13 @@ def fingerprints(model: Any, references: Mapping[str, str] | None = None) -> dic
     kept = {**(references or {}), **model.config.fingerprints}
     return {
         "llm": kept.get("llm") or llm_fingerprint(model.llm),
-        "encoder": kept.get("encoder") or model.encoder.fingerprint(),
+        "encoder": kept.get("encoder") or model.encoder.identity(),
     }
 
 
 def check_fingerprints(model: Any, config: PolysenseConfig, folder: Path) -> None:
     """Check that the referenced weights are those the checkpoint was trained with."""
-    found = {"llm": llm_fingerprint(model.llm), "encoder": model.encoder.fingerprint()}
+    found = {"llm": llm_fingerprint(model.llm), "encoder": model.encoder.identity()}
     names = {"llm": config.parts.llm.name, "encoder": config.parts.encoder.name}
     for part, expected in config.fingerprints.items():
         if found[part] != expected:

@@ -68,6 +68,7 @@ class Checkpointing:
         parts = replace(parts, precision=chosen.precision or parts.precision)
         config.model = to_json(parts)
         attention = chosen.attention or config._attn_implementation  # AutoModel puts it there
+        config._attn_implementation = None  # the LLM's matter, not this class's
         model: Any = cls(config)  # pyright: ignore[reportCallIssue]
         if attention is not None:
             set_attention(model.llm, attention)

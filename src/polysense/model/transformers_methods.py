@@ -55,6 +55,10 @@ class TransformersMethods:
         """Give the LLM another head."""
         self.llm.set_output_embeddings(value)
 
+    def set_attn_implementation(self, *args: Any, **options: Any) -> None:
+        """Choose how the LLM attends."""
+        self.llm.set_attn_implementation(*args, **options)
+
     def enable_input_require_grads(self) -> None:
         """Let gradients reach the LLM's input; an encoder's stays as it is."""
         self.llm.enable_input_require_grads()
