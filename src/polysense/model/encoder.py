@@ -16,9 +16,7 @@ from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
 
 
-def weights_hash(
-    module: nn.Module, settings: str = "", dtype: torch.dtype = torch.float32
-) -> str:
+def weights_hash(module: nn.Module, settings: str = "", dtype: torch.dtype = torch.float32) -> str:
     """Return a hash of a module's weights, as they are in `dtype`, and of their settings."""
     digest = hashlib.sha256(settings.encode())
     for name, tensor in sorted(module.state_dict().items()):
