@@ -3,6 +3,7 @@
 Strictness of polysense.model.importers.checkpoint is tested by what a damaged checkpoint says.
 """
 
+import errno
 import json
 import shutil
 
@@ -10,10 +11,12 @@ import pytest
 import torch
 from foreign import save_blip2, save_instructblip, save_llava
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from polysense import PolysenseModel, PolysenseProcessor
+from polysense import PolysenseModel, PolysenseProcessor, importing
 from polysense.cli import main
+from polysense.errors import PolysenseError
 from polysense.importing import import_checkpoint
 
 WEIGHTS = "model.safetensors"
@@ -69,6 +72,30 @@ def test_the_folder_needs_nothing_else(capsys, llava, tmp_path):
     assert code == 0
     code, printed, _ = call(capsys, "describe", moved)
     assert "4 x 32" in printed
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        KeyboardInterrupt(),
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("I/O error: No space (os error 28)"),
+    ],
+    ids=["interrupted", "full", "full, says safetensors"],
+)
+def test_an_import_that_fails_leaves_nothing(llava, tmp_path, monkeypatch, failure):
+    out = tmp_path / "new" / "out"
+
+    def fail(run, *_):
+        assert (run / "references/llm/config.json").is_file()
+        assert not out.exists()
+        raise failure
+
+    monkeypatch.setattr(importing, "write_run", fail)
+    with pytest.raises((KeyboardInterrupt, PolysenseError)) as caught:
+        import_checkpoint("llava", str(llava), out)
+    assert isinstance(failure, KeyboardInterrupt) or "cannot be written" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_checkpoints_own_image_token_stays(llava, tmp_path):

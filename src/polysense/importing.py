@@ -27,6 +27,7 @@ from polysense.model.llm import compute_dtype, load_text_tokenizer, load_words
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.overrides import to_json
+from polysense.writing import disk_errors, flush, flush_all
 
 ACCOUNT = "imported.json"  # of a run: where it comes from, and where the tensors went
 REFERENCES = "references"  # below it, names in a config are relative to the folder (saving.py)
@@ -54,7 +55,8 @@ def import_checkpoint(
         raise PolysenseError(f"{str(out)!r} exists already: give a folder that does not")
     home = next(folder for folder in out.parents if folder.is_dir())
     try:
-        with tempfile.TemporaryDirectory(dir=home, prefix=f".{out.name}-importing-") as scratch:
+        prefix = f".{out.name}-importing-"
+        with disk_errors(out), tempfile.TemporaryDirectory(dir=home, prefix=prefix) as scratch:
             run = Path(scratch) / "run"
             references = run / REFERENCES
             references.mkdir(parents=True)
@@ -64,7 +66,9 @@ def import_checkpoint(
             account = {"family": family, "checkpoint": path, **imported.account}
             (run / ACCOUNT).write_text(json.dumps(account, indent=2) + "\n")
             out.parent.mkdir(parents=True, exist_ok=True)
+            flush_all(run)
             run.rename(out)
+            flush(out.parent)
     except OSError as error:
         raise PolysenseError(f"{str(out)!r} cannot be written: {error}") from error
     return out

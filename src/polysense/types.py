@@ -13,10 +13,13 @@ leave the encoder; *embeddings* leave the connector, in LLM width; *hidden* are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+
+from polysense.errors import unknown_name
 
 Role = Literal["system", "user", "assistant"]
 
@@ -100,3 +103,13 @@ class Batch(dict[str, Any]):
             return value.to(device, dtype if value.is_floating_point() else None)
 
         return Batch({name: move(value) for name, value in self.items()})
+
+
+BATCH_KEYS = frozenset({"input_ids", "attention_mask", "position_ids", "labels", "captions"})
+BATCH_KEYS |= {"signals", "features", "instructions"}
+
+
+def check_batch_keys(names: Iterable[str]) -> None:
+    """Raise PolysenseError for a name that no Batch has: a typo would be a signal unseen."""
+    if unknown := sorted(set(names) - BATCH_KEYS):
+        raise unknown_name("key of a batch", unknown[0], BATCH_KEYS)

@@ -74,6 +74,15 @@ def test_pictures_change_the_logits_and_their_order_matters(loaded):
     assert not torch.allclose(first, second)
 
 
+@torch.inference_mode()
+def test_the_features_of_several_frames_are_their_mean(loaded):
+    frames = torch.randn(2, 3, 3, 28, 28)  # two signals of three frames
+    found = loaded[0].extract("image", frames)
+    alone = [loaded[0].extract("image", frames[:, index]) for index in range(3)]
+    assert torch.allclose(found, sum(alone) / 3, atol=1e-6)
+    assert all(not torch.allclose(found, one, atol=1e-3) for one in alone)
+
+
 def test_what_is_frozen_stays_frozen_bit_for_bit(tmp_path):
     config = tiny_config(tmp_path / "parts", steps_scale=0.5)
     torch.manual_seed(config.seed)

@@ -16,13 +16,13 @@ from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
 
 
-def weights_hash(module: nn.Module, settings: str = "") -> str:
-    """Return a hash of a module's weights and the settings they are used with."""
+def weights_hash(module: nn.Module, settings: str = "", dtype: torch.dtype = torch.float32) -> str:
+    """Return a hash of a module's weights, as they are in `dtype`, and of their settings."""
     digest = hashlib.sha256(settings.encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        data = tensor.detach().to("cpu", torch.float32).contiguous()
-        digest.update(data.numpy().tobytes())
+        data = tensor.detach().to("cpu", dtype).contiguous()
+        digest.update(data.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -53,6 +53,10 @@ class Encoder(nn.Module, ABC):
     def fingerprint(self) -> str:
         """Return a hash of the weights and settings: features with another one are others."""
         return weights_hash(self, self.settings())
+
+    def identity(self) -> str:
+        """Return a hash that is the same whether the weights were loaded in fp32 or in bf16."""
+        return weights_hash(self, self.settings(), torch.bfloat16)
 
     def train(self, mode: bool = True) -> Encoder:
         """As nn.Module's; but an encoder of which nothing learns stays as in evaluation."""

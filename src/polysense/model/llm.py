@@ -22,6 +22,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from polysense.config import LanguageModelConfig, LoraConfig, Precision
 from polysense.errors import PolysenseError
+from polysense.model.adapters import ADAPTER, keep_active
 from polysense.model.gguf import gguf_folder, is_gguf
 
 
@@ -168,7 +169,8 @@ def add_lora(llm: PreTrainedModel, lora: LoraConfig) -> None:
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
     )
-    inject_adapter_in_model(peft_config, llm)
+    inject_adapter_in_model(peft_config, llm, adapter_name=ADAPTER)
+    keep_active(llm)
     for name, parameter in llm.named_parameters():
         parameter.requires_grad_(False)
         if ".lora_" in name:
@@ -196,7 +198,12 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
 
 
 def embedding_scale(llm: PreTrainedModel) -> float:
-    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at."""
+    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at.
+
+    On the meta device, where neither has values, it is 1.
+    """
+    if word_vectors(llm).is_meta:
+        return 1.0
     return float(word_vectors(llm).float().std())
 
 

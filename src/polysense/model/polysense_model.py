@@ -18,24 +18,27 @@ from torch.nn import functional
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 
-from polysense.errors import unknown_name
+from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors import build_connector, normed_width
 from polysense.model.decoder import label_hidden_loss, packed_inputs
 from polysense.model.encoder import Encoder
 from polysense.model.encoders import build_encoder
+from polysense.model.generation import Generation
 from polysense.model.interaction import Interaction, build_interaction
 from polysense.model.llm import compute_dtype, embedding_scale, load_llm
 from polysense.model.saving import Checkpointing
 from polysense.model.splice import held_places
 from polysense.model.tokenizers import build_tokenizer
+from polysense.model.transformers_methods import TransformersMethods
+from polysense.types import check_batch_keys
 
 IGNORED = -100
 Instructions = dict[str, dict[str, torch.Tensor]]  # {modality: {text_ids, text_mask [N, L]}}
 
 
-class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
+class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
     """An LLM with senses.
 
     tokenizers  {modality: signal -> tokens}
@@ -120,9 +123,13 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
-        **_: Any,
+        **rest: Any,
     ) -> dict[str, torch.Tensor]:
-        """signals, or features of an encoder that ran -> embeddings {modality: [N, M, D]}."""
+        """signals, or features of an encoder that ran -> embeddings {modality: [N, M, D]}.
+
+        What else a batch holds (its text) is not needed here.
+        """
+        check_batch_keys(rest)
         led = instructions or {}
         found = dict(features or {})
         for modality, signal in (signals or {}).items():
@@ -144,13 +151,14 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         instructions: Instructions | None = None,
         position_ids: torch.Tensor | None = None,
         embeddings: dict[str, torch.Tensor] | None = None,
-        **_: Any,
+        **rest: Any,
     ) -> Iterator[torch.Tensor]:
         """Give the LLM's input [B, T, D] for ids [B, T] that hold places for signals.
 
         `embeddings` {modality: [N, M, D]} stand for all signals where `perceive` already ran. The
         LLM is to be called inside this context: there it sees the signals, wherever it looks.
         """
+        check_batch_keys(rest)
         if embeddings is None:
             embeddings = self.perceive(signals, features, instructions)
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
@@ -169,16 +177,53 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
         features: dict[str, torch.Tensor] | None = None,
         instructions: Instructions | None = None,
         position_ids: torch.Tensor | None = None,
+        embeddings: dict[str, torch.Tensor] | None = None,
         **options: Any,
-    ) -> CausalLMOutputWithPast:
-        """Return logits [B, T, V]; with `labels` the mean loss instead, which never makes them."""
-        with self.seen(input_ids, signals, features, instructions, position_ids) as prompt:
+    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
+        """Return logits [B, T, V]; with `labels` the mean loss instead, which never makes them.
+
+        `options` are the LLM's own (use_cache, output_hidden_states, return_dict ...); with labels
+        `num_items_in_batch` is what the summed loss is divided by (accumulation).
+        """
+        options = {name: value for name, value in options.items() if value is not None}
+        if "inputs_embeds" in options:
+            raise PolysenseError(
+                "forward takes input_ids with places for signals, not inputs_embeds: give "
+                "embeddings={modality: [N, M, D]} for signals that were perceived already"
+            )
+        given = {"signals": signals, "features": features, "instructions": instructions}
+        with self.seen(
+            input_ids, position_ids=position_ids, embeddings=embeddings, **given
+        ) as prompt:
             if labels is not None:
-                total, count = self.label_loss(prompt, attention_mask, labels, position_ids)
-                return CausalLMOutputWithPast(loss=total / count.clamp(min=1))
+                return self._mean_loss(prompt, attention_mask, labels, position_ids, **options)
             if position_ids is not None:
                 options["position_ids"] = position_ids
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                options.setdefault("use_cache", False)  # a layer run twice would fill it twice
             return self.llm(inputs_embeds=prompt, attention_mask=attention_mask, **options)
+
+    def _mean_loss(
+        self,
+        prompt: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        labels: torch.Tensor,
+        position_ids: torch.Tensor | None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        return_dict: bool = True,
+        use_cache: bool = False,
+        **others: Any,
+    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
+        """Return the loss alone; an option that asks for more is an error."""
+        if asked := [name for name, value in others.items() if value is not False]:
+            raise PolysenseError(
+                f"forward with labels gives the loss alone, and not {', '.join(sorted(asked))}: "
+                "call it without labels for that"
+            )
+        total, count = self.label_loss(prompt, attention_mask, labels, position_ids)
+        count = count.clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+        output = CausalLMOutputWithPast(loss=total / count)
+        return output if return_dict else output.to_tuple()
 
     def label_loss(
         self,
@@ -200,26 +245,3 @@ class PolysenseModel(Checkpointing, PreTrainedModel):  # pyright: ignore[reportI
             inputs = packed_inputs(self.llm, position_ids)
         total = label_hidden_loss(self.llm, embeddings, targets, IGNORED, inputs)
         return total, (targets != IGNORED).sum()
-
-    @torch.inference_mode()
-    def generate(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        signals: dict[str, torch.Tensor] | None = None,
-        features: dict[str, torch.Tensor] | None = None,
-        instructions: Instructions | None = None,
-        embeddings: dict[str, torch.Tensor] | None = None,
-        **options: Any,
-    ) -> torch.Tensor:
-        """Continue each prompt; options (streamer, do_sample, past_key_values, and
-        cache_implementation="static", which is compiled on a GPU) are transformers' own.
-
-        Prompts of mixed lengths are padded on the left. `embeddings` as in `seen`. Returns
-        [B, T + new] ids, prompt included.
-        """
-        options.pop("labels", None)
-        given = {"signals": signals, "features": features, "instructions": instructions}
-        with self.seen(input_ids, embeddings=embeddings, **given) as prompt:
-            new = self.llm.generate(inputs_embeds=prompt, attention_mask=attention_mask, **options)
-        return torch.cat([input_ids, new], dim=1)

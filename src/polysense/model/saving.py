@@ -7,7 +7,7 @@ learnt one present, and the LLM and the encoder found must be those the checkpoi
 
 from __future__ import annotations
 
-import shutil
+import copy
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,14 +18,24 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
-from polysense.config import ModelConfig
 from polysense.errors import PolysenseError
 from polysense.modalities.sense_files import sense_sources
+from polysense.model.changed_weights import find_changes
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.llm import llm_fingerprint
+from polysense.model.loading_options import LoadingOptions
+from polysense.model.references import (
+    check_fingerprints,
+    copy_references,
+    fingerprints,
+    holds_references,
+    relocate,
+)
 from polysense.model.selection import own_names
 from polysense.overrides import to_json
+from polysense.writing import disk_errors, flush, flush_all
 
 WEIGHTS = "model.safetensors"
 
@@ -42,58 +52,129 @@ class Checkpointing:
         encoder: str | None = None,
         senses: Sequence[str] = (),
         config: PolysenseConfig | None = None,
-        **_: Any,
+        **options: Any,
     ) -> Self:
         """Load a checkpoint from a folder (a run folder is one) or a hub name.
 
         `llm` and `encoder` say where the frozen weights lie now, if they have moved; `senses`
-        ("ecg.py", ...) where the files of a user's own senses do.
+        ("ecg.py", ...) where the files of a user's own senses do. `options` are transformers':
+        dtype, device_map, attn_implementation, revision ...; what is not followed is an error.
         """
-        folder = checkpoint_folder(name)
-        config = config or read_config(folder)
+        chosen = LoadingOptions.read(options, Path(name).expanduser().is_dir())
+        folder = checkpoint_folder(name, **chosen.hub)
+        config = copy.deepcopy(config) if config else read_config(folder)
         parts = relocate(config.parts, folder, llm, encoder)
         parts = replace(parts, sources=sense_sources(parts.sources, senses, name))
+        parts = replace(parts, precision=chosen.precision or parts.precision)
         config.model = to_json(parts)
-        model = cls(config)  # pyright: ignore[reportCallIssue]
+        attention = chosen.attention or config._attn_implementation  # AutoModel puts it there
+        config._attn_implementation = None  # the LLM's matter, not this class's
+        model: Any = cls(config)  # pyright: ignore[reportCallIssue]
+        if attention is not None:
+            set_attention(model.llm, attention)
         check_fingerprints(model, config, folder)
         load_own_weights(model, folder / WEIGHTS)
-        return model.eval()  # pyright: ignore[reportAttributeAccessIssue]
+        if (folder / GENERATION_CONFIG_NAME).is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+        return model.eval().to(chosen.device or model.device)
 
     def own_state(self) -> dict[str, torch.Tensor]:
         """Return the tensors a checkpoint holds; of tied ones (word vectors) the first name."""
-        state = self.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
-        by_memory: dict[int, str] = {}
-        for name in own_names(state, self.config.learnt):  # pyright: ignore[reportAttributeAccessIssue]
-            by_memory.setdefault(state[name].data_ptr(), name)
-        return {name: state[name].detach().cpu().contiguous() for name in by_memory.values()}
+        return own_tensors(self.state_dict(), self.config.learnt)  # pyright: ignore[reportAttributeAccessIssue]
 
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, folder: str | Path, *, complete: bool = False, push_to_hub: bool = False, **hub: Any
+        self,
+        folder: str | Path,
+        *,
+        complete: bool = False,
+        push_to_hub: bool = False,
+        is_main_process: bool = True,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        **hub: Any,
     ) -> None:
         """Write config.json and model.safetensors; with `complete`, the frozen weights as well.
 
-        Each file appears whole or not at all: it is written beside its place, then renamed.
+        Written is what was learnt, and whatever else differs from the LLM and the encoder that the
+        config names. Each file appears whole or not at all: it is written beside its place, then
+        renamed. `state_dict` stands for the model's own, where that is spread over processes; only
+        the main process writes. `hub` are arguments of push_to_hub; others are an error.
         """
+        check_saving_options(hub, push_to_hub)
+        if not is_main_process:
+            return
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = PolysenseConfig.from_dict(self.config.to_dict())  # pyright: ignore[reportAttributeAccessIssue]
+        config: PolysenseConfig = PolysenseConfig.from_dict(self.config.to_dict())  # pyright: ignore[reportAttributeAccessIssue]
         config.architectures = [type(self).__name__]
-        config.fingerprints = fingerprints(self)
-        if complete:
-            config.model = to_json(copy_references(config.parts, folder))
-            config.complete = True
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-            save_file(self.own_state(), Path(scratch) / WEIGHTS, metadata={"format": "pt"})
-            config.save_pretrained(scratch)
-            for name in (WEIGHTS, "config.json"):
-                (Path(scratch) / name).replace(folder / name)
+        state = state_dict or self.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
+        changes = find_changes(self, relocate(config.parts, folder, None, None), config.learnt)
+        config.learnt = [*config.learnt, *changes.names]
+        config.fingerprints = fingerprints(self, changes.fingerprints)
+        lora = changes.parts.llm.lora
+        parts = replace(config.parts, llm=replace(config.parts.llm, lora=lora))
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if complete:
+                parts = copy_references(parts, folder)
+            config.model, config.complete = to_json(parts), holds_references(parts)
+            write_files(folder, own_tensors(state, config.learnt), config, changes.generation)
         if push_to_hub:
             repo_id = hub.pop("repo_id", folder.name)
             self.push_to_hub(repo_id, **hub)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def checkpoint_folder(name: str | Path) -> Path:
-    """Return the local folder of a checkpoint; what looks like a hub name is downloaded."""
+def check_saving_options(hub: dict[str, Any], push_to_hub: bool) -> None:
+    """Check that nothing was asked of `save_pretrained` that it would not do."""
+    hub.pop("safe_serialization", None) if hub.get("safe_serialization") else None
+    unknown = [name for name, value in hub.items() if value is not None]
+    if unknown and not push_to_hub:
+        raise PolysenseError(
+            f"save_pretrained({unknown[0]}=...) is not possible: it writes one model.safetensors; "
+            "arguments of push_to_hub need push_to_hub=True"
+        )
+
+
+def own_tensors(state: dict[str, torch.Tensor], learnt: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Return the tensors of `state` that a checkpoint holds; of tied ones the first name."""
+    by_memory: dict[int | str, str] = {}
+    for name in own_names(state, learnt):
+        # Empty tensors have no memory, so that all of them would be one.
+        by_memory.setdefault(state[name].data_ptr() if state[name].numel() else name, name)
+    return {name: state[name].detach().cpu().contiguous() for name in by_memory.values()}
+
+
+def write_files(
+    folder: Path, tensors: dict[str, torch.Tensor], config: PolysenseConfig, generation: Any
+) -> None:
+    """Write a checkpoint's files, config.json last, each whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+        save_file(tensors, Path(scratch) / WEIGHTS, metadata={"format": "pt"})
+        config.save_pretrained(scratch)
+        names = [WEIGHTS, "config.json"]
+        if generation is not None:
+            generation.save_pretrained(scratch)
+            names.insert(1, GENERATION_CONFIG_NAME)
+        flush_all(Path(scratch))
+        for name in names:
+            (Path(scratch) / name).replace(folder / name)
+        if generation is None:
+            (folder / GENERATION_CONFIG_NAME).unlink(missing_ok=True)
+        flush(folder)
+
+
+def set_attention(llm: Any, name: str) -> None:
+    """Let the LLM attend by `name`; one that it or this machine has not is an error."""
+    try:
+        llm.set_attn_implementation(name)
+    except (ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PolysenseError(
+            f"from_pretrained(attn_implementation={name!r}) is not possible: {reason}"
+        ) from error
+
+
+def checkpoint_folder(name: str | Path, **hub: Any) -> Path:
+    """Return the local folder of a checkpoint; what looks like a hub name is downloaded, as `hub`
+    (revision, token ...) says."""
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         return folder
@@ -112,7 +193,7 @@ def checkpoint_folder(name: str | Path) -> Path:
     ):
         raise PolysenseError(f"run {str(name)!r} does not exist: give the folder of a finished run")
     try:
-        return Path(snapshot_download(str(name)))
+        return Path(snapshot_download(str(name), **hub))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise PolysenseError(
@@ -132,69 +213,6 @@ def read_config(folder: Path) -> PolysenseConfig:
             "checkpoint: give the folder of a run"
         )
     return PolysenseConfig.from_dict(values)
-
-
-def relocate(parts: ModelConfig, folder: Path, llm: str | None, encoder: str | None) -> ModelConfig:
-    """Point the references at their place: as given, or inside the checkpoint's own folder."""
-
-    def place(name: str, given: str | None) -> str:
-        if given is not None:
-            return given
-        return str(folder / name) if name.startswith("references/") else name
-
-    return replace(
-        parts,
-        llm=replace(parts.llm, name=place(parts.llm.name, llm)),
-        encoder=replace(parts.encoder, name=place(parts.encoder.name, encoder)),
-    )
-
-
-def copy_references(parts: ModelConfig, folder: Path) -> ModelConfig:
-    """Copy the frozen weights into `folder`/references and return parts that point there."""
-
-    def copy(name: str, revision: str | None, place: str) -> str:
-        if not name:  # no encoder
-            return name
-        source = Path(name).expanduser()
-        if not source.exists():
-            source = Path(snapshot_download(name, revision=revision))
-        target = folder / "references" / place
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-            return f"references/{place}"
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target)
-        return f"references/{place}/{source.name}"
-
-    llm = copy(parts.llm.name, parts.llm.revision, "llm")
-    encoder = copy(parts.encoder.name, parts.encoder.revision, "encoder")
-    return replace(
-        parts,
-        llm=replace(parts.llm, name=llm, revision=None),
-        encoder=replace(parts.encoder, name=encoder, revision=None),
-    )
-
-
-def fingerprints(model: Any) -> dict[str, str]:
-    """Return the hashes of the referenced weights; learnt ones keep the hash they started from."""
-    kept = dict(model.config.fingerprints)
-    return {
-        "llm": kept.get("llm") or llm_fingerprint(model.llm),
-        "encoder": kept.get("encoder") or model.encoder.fingerprint(),
-    }
-
-
-def check_fingerprints(model: Any, config: PolysenseConfig, folder: Path) -> None:
-    """Check that the referenced weights are those the checkpoint was trained with."""
-    found = {"llm": llm_fingerprint(model.llm), "encoder": model.encoder.fingerprint()}
-    names = {"llm": config.parts.llm.name, "encoder": config.parts.encoder.name}
-    for part, expected in config.fingerprints.items():
-        if found[part] != expected:
-            raise PolysenseError(
-                f"checkpoint {str(folder)!r} was trained with another {part} than the one at "
-                f"{names[part]!r} (hash {expected}, found {found[part]}): "
-                f"give the right one with --{part}"
-            )
 
 
 def load_own_weights(model: Any, path: Path) -> None:

@@ -46,4 +46,9 @@ def freeze_all_but(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Pa
 
 def own_names(names: Iterable[str], learnt: Sequence[str]) -> list[str]:
     """Return the tensor names that a checkpoint holds: all but frozen, referenced weights."""
-    return [n for n in names if not n.startswith(FROZEN_PARTS) or named(n, learnt) or "lora_" in n]
+    return [n for n in names if not n.startswith(FROZEN_PARTS) or named(n, learnt) or is_lora(n)]
+
+
+def is_lora(name: str) -> bool:
+    """Whether a tensor is a LoRA's: `lora_A`, `lora_B`, and DoRA's magnitude vector."""
+    return ".lora_" in name

@@ -26,7 +26,7 @@ from polysense.model.configuration import PolysenseConfig
 from polysense.model.llm import load_reader, load_text_tokenizer, stop_at
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
-from polysense.model.saving import fingerprints
+from polysense.model.references import fingerprints
 from polysense.overrides import from_json, to_json
 from polysense.training.allocator import keep_freed_memory
 from polysense.training.beginning import begin, caption_reader, with_beginning
