@@ -52,6 +52,7 @@ def test_embeddings_and_marks_are_as_large_as_what_the_embedding_layer_gives(fam
     assert torch.allclose(marked.marks["image"], given.mean(dim=0), atol=1e-5)
 
 
+@torch.no_grad()
 def test_weights_keep_the_variance_of_their_inputs():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(64, 900), nn.Linear(900, 300, bias=False))

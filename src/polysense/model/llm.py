@@ -183,8 +183,10 @@ def embedding_factor(llm: PreTrainedModel) -> float:
     layer = llm.get_input_embeddings()
     # Where an import keeps all but the word vectors on the meta device, the number is still there.
     held = getattr(layer, "scalar_embed_scale", getattr(layer, "embed_scale", None))
-    if held is not None:
+    if held is not None and not getattr(held, "is_meta", False):
         return float(held)
+    if layer.weight.is_meta:
+        return 1.0  # only sizes are asked for
     ids = torch.arange(min(64, layer.weight.shape[0]), device=layer.weight.device)
     with torch.no_grad():
         given, weight = layer(ids).float(), layer.weight[ids].float()
