@@ -170,7 +170,7 @@ def check_hooks(llm: PreTrainedModel, hooked: Hooked[Any], kind: str) -> None:
 
     Raises PolysenseError where it does not (RWKV keeps its state in no cache of transformers).
     """
-    if next(llm.parameters()).is_meta:
+    if any(weight.is_meta for weight in llm.parameters()):
         return
     with untouched(llm):
         prompt = some_embeddings(llm, 3)[None]
