@@ -5,6 +5,7 @@ import torch
 from tiny import save_llm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from polysense.model.capabilities import LLMCapabilities
 from polysense.training import likelihood
 from polysense.training.likelihood import (
     PrefixTree,
@@ -29,12 +30,23 @@ def test_captions_end_in_end_of_text(tmp_path):
     assert circle[-1:] == nothing == [tokenizer.eos_token_id]
 
 
-@pytest.mark.parametrize("nodes", [1, 4, 100])
-def test_likelihoods_equal_a_plain_forward_pass(llm, nodes, monkeypatch):
+@pytest.mark.parametrize("reach", [None, 2, 8, 10])
+@pytest.mark.parametrize(("nodes", "trees"), [(1, True), (4, True), (100, True), (1, False)])
+def test_likelihoods_equal_a_plain_forward_pass(llm, nodes, trees, reach, monkeypatch):
     prompts = llm.get_input_embeddings()(torch.tensor([[5, 9, 11], [6, 2, 8]])).detach()
     captions = [[20, 21, 1], [7, 1], [20, 21, 32, 33, 1], [1], [20, 21, 32, 1], [21, 21, 1]]
     monkeypatch.setattr(likelihood, "NODES", nodes)
-    found = likelihoods(llm, prompts, captions)
+    lengths = []
+    hook = llm.register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["inputs_embeds"].shape[1]),
+        with_kwargs=True,
+    )
+    found = likelihoods(llm, prompts, captions, LLMCapabilities(True, trees, reach))
+    hook.remove()
+    if reach in (8, 10):
+        assert max(lengths) <= reach
+    if (nodes, trees, reach) == (100, True, None):
+        assert lengths == [3 + 7]  # all in one pass
     assert found.shape == (2, 6)
     for caption, column in zip(captions, found.T, strict=True):
         words = llm.get_input_embeddings()(torch.tensor([caption] * 2))

@@ -53,6 +53,8 @@ class AdapterPrompts(Hooked[View]):
         count = len(decoder) - 1 if layers is None else layers
         if not 1 <= count <= len(decoder):
             raise PolysenseError(f"interaction.layers={count}: the LLM has {len(decoder)} layers")
+        for layer in decoder[len(decoder) - count :]:
+            attention_of(layer, type(llm).__name__)  # before its heads: Mamba has none
         self.heads: int = config.num_attention_heads
         self.layers = nn.ModuleDict()
         self.asked: dict[str, torch.Tensor] = {}  # queries of the running call

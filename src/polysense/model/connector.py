@@ -1,4 +1,4 @@
-"""The contract of a connector and of its branches, and the scale that connectors begin at.
+"""The contract of a connector and of its branches.
 
 In: features of the encoder. Out: embeddings in the width of the LLM. Kinds are in connectors.py.
 """
@@ -67,13 +67,3 @@ def divided(width: int, heads: int, what: str) -> int:
     if width % heads:
         raise PolysenseError(f"connector.heads={heads} does not divide {what} {width}")
     return width // heads
-
-
-def scaled(layer: nn.Linear, scale: float) -> nn.Linear:
-    """Initialise `layer` so that inputs of unit variance leave with standard deviation `scale`.
-
-    Embeddings then begin as large as word embeddings, where the LLM's first layers are at home.
-    """
-    nn.init.normal_(layer.weight, std=scale / layer.in_features**0.5)
-    nn.init.zeros_(layer.bias)
-    return layer

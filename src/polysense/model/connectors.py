@@ -15,7 +15,8 @@ from torch import nn
 from polysense.config import ConnectorConfig
 from polysense.errors import unknown_name
 from polysense.model.compression import AveragePool, ConvolutionalAbstractor, NeighbourMerge
-from polysense.model.connector import Connector, Pointwise, scaled
+from polysense.model.connector import Connector, Pointwise
+from polysense.model.initialization import scaled
 from polysense.model.qformer import QFormer, QFormerBranch
 from polysense.model.qformer_text import PairedBranch
 from polysense.model.resampler import CrossAttentionResampler, PerceiverResampler

@@ -6,7 +6,8 @@ believed here: each shortcut is tried once on an LLM, on a few positions, agains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,6 +21,16 @@ from polysense.model.linear_loss import LanguageHead, linear_loss
 
 PackedForm = Literal["positions", "mask"]
 Found = TypeVar("Found")
+# What an LLM raises that takes no such argument, or no mask of this shape.
+REFUSALS = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _after_head: WeakKeyDictionary[nn.Module, dict[str, Any] | None] = WeakKeyDictionary()
 _forms: WeakKeyDictionary[nn.Module, PackedForm | None] = WeakKeyDictionary()
 
@@ -66,11 +77,24 @@ def label_hidden_loss(
         states = llm.get_decoder()(inputs_embeds=embeddings, use_cache=False, **inputs)
         return linear_loss(head, states.last_hidden_state[here], targets[here])
     columns = here.any(dim=0).nonzero().squeeze(1)
-    logits = llm(inputs_embeds=embeddings, use_cache=False, logits_to_keep=columns, **inputs).logits
+    logits = logits_at(llm, columns, inputs_embeds=embeddings, use_cache=False, **inputs)
     wanted = targets[:, columns].flatten()
     return functional.cross_entropy(
         logits.float().flatten(0, 1), wanted, ignore_index=ignored, reduction="sum"
     )
+
+
+def logits_at(llm: Any, columns: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    """Return an LLM's logits [B, len(columns), V] at some columns; others are not made, if it can.
+
+    An LLM that has no `logits_to_keep`, or has it and takes no notice, makes those of all.
+    """
+    if "logits_to_keep" not in inspect.signature(llm.forward).parameters:
+        return llm(**inputs).logits[:, columns]
+    logits = llm(**inputs, logits_to_keep=columns).logits
+    length = inputs["inputs_embeds"].shape[1]
+    made_all = logits.shape[1] == length and len(columns) < length
+    return logits[:, columns] if made_all else logits
 
 
 def packed_inputs(
@@ -90,6 +114,33 @@ def packed_inputs(
     if form == "mask":
         inputs["attention_mask"] = block_mask(position_ids, llm.dtype)
     return inputs
+
+
+def branch_logits(
+    llm: Any, prompts: torch.Tensor, tokens: Sequence[int], seen: torch.Tensor
+) -> torch.Tensor:
+    """Run a tree of tokens behind prompts [N, T, D] in one pass; return logits [N, 1 + n, V].
+
+    seen: bool [n, n], true where a token sees another: itself and what leads to it. The first
+    logits are those after the prompt, the others those after each token.
+    """
+    (count, start, _), device = prompts.shape, prompts.device
+    ids = torch.tensor([tokens], dtype=torch.long, device=device)
+    words = llm.get_input_embeddings()(ids).to(prompts.dtype).expand(count, -1, -1)
+    total = start + len(tokens)
+    all_seen = torch.ones(total, total, dtype=torch.bool).tril()
+    all_seen[start:, start:] = seen
+    mask = torch.zeros(total, total, dtype=prompts.dtype)
+    mask.masked_fill_(~all_seen, torch.finfo(prompts.dtype).min)
+    places = torch.cat([torch.arange(start), start - 1 + seen.sum(dim=1)])
+    return logits_at(
+        llm,
+        torch.arange(start - 1, total, device=device),
+        inputs_embeds=torch.cat([prompts, words], dim=1),
+        attention_mask=mask.expand(count, 1, -1, -1).to(device),
+        position_ids=places.expand(count, -1).to(device),
+        use_cache=False,
+    )
 
 
 def document_index(position_ids: torch.Tensor) -> torch.Tensor:
@@ -117,7 +168,10 @@ def _find_after_head(llm: Any) -> dict[str, Any] | None:
     with untouched(llm):
         embeddings = some_embeddings(llm, 4)[None]
         given = llm(inputs_embeds=embeddings, use_cache=False).logits
-        states = decoder(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        try:
+            states = decoder(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        except REFUSALS:
+            return None  # its `get_decoder` gives something else (ModernBERT's a linear layer)
         return after if alike(LanguageHead(linear, **after)(states), given, llm.dtype) else None
 
 
@@ -132,15 +186,14 @@ def _find_form(llm: Any) -> PackedForm | None:
         words = some_embeddings(llm, 9)
         packed = torch.stack([torch.cat([words[:length] for length in row]) for row in rows])
         positions = torch.tensor([[p for n in row for p in range(n)] for row in rows])
-        decoder = llm.get_decoder()
-        alone = decoder(inputs_embeds=words[None], use_cache=False).last_hidden_state[0]
+        alone = llm(inputs_embeds=words[None], use_cache=False).logits[0]
         wanted = torch.stack([torch.cat([alone[:length] for length in row]) for row in rows])
         for form in forms:
             inputs = packed_inputs(llm, positions.to(packed.device), form)
             try:
-                found = decoder(inputs_embeds=packed, use_cache=False, **inputs).last_hidden_state
-            except (TypeError, ValueError, RuntimeError):
-                continue  # it takes no such argument, or no mask of this shape
+                found = llm(inputs_embeds=packed, use_cache=False, **inputs).logits
+            except REFUSALS:
+                continue
             if alike(found, wanted, llm.dtype):
                 return form
     return None
@@ -148,9 +201,13 @@ def _find_form(llm: Any) -> PackedForm | None:
 
 def some_embeddings(llm: Any, count: int) -> torch.Tensor:
     """Return the embeddings [count, D] of some words, all different, without chance."""
-    vectors = llm.get_input_embeddings()
-    ids = torch.arange(count, device=vectors.weight.device) * 7 % vectors.weight.shape[0]
-    return vectors(ids).to(llm.dtype)
+    return llm.get_input_embeddings()(some_words(llm, count)).to(llm.dtype)
+
+
+def some_words(llm: Any, count: int) -> torch.Tensor:
+    """Return ids [count] of words, all different where there are as many, without chance."""
+    weight = llm.get_input_embeddings().weight
+    return torch.arange(count, device=weight.device) * 7 % weight.shape[0]
 
 
 def alike(found: torch.Tensor, wanted: torch.Tensor, dtype: torch.dtype) -> bool:

@@ -89,7 +89,7 @@ class GatedAttention(Hooked[View]):
                 return GatedBlock(width, media_width, heads or 8, feedforward or 4 * width)
             hidden = feedforward or getattr(config, "intermediate_size", 4 * width)
             own, epsilon = (
-                heads or config.num_attention_heads,
+                heads or getattr(config, "num_attention_heads", 8),
                 getattr(config, "rms_norm_eps", 1e-6),
             )
             return GatedLlamaBlock(width, media_width, own, hidden, epsilon, **llama)

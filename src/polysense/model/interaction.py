@@ -23,9 +23,9 @@ from polysense.config import InteractionConfig
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model.adapter_prompts import AdapterPrompts
 from polysense.model.gated_attention import GatedAttention
-from polysense.model.llm import word_vectors
+from polysense.model.llm import embedding_factor, word_vectors
 from polysense.model.splice import check_places, held_places, splice
-from polysense.model.view import counts_before, media_counts
+from polysense.model.view import Hooked, check_hooks, counts_before, media_counts
 from polysense.model.visual_expert import VisualExpert
 
 INTERACTIONS = ("input", "gated", "adapter", "expert")
@@ -115,7 +115,7 @@ class MarkedInteraction(Interaction):
     ) -> None:
         super().__init__()
         self.attention = attention
-        mean = word_vectors(llm).float().mean(dim=0)  # the mean word says nothing
+        mean = word_vectors(llm).float().mean(dim=0) * embedding_factor(llm)  # it says nothing
         self.marks = nn.ParameterDict({name: nn.Parameter(mean.clone()) for name in modalities})
         self.width = normed or len(mean)
         self.norm = nn.LayerNorm(len(mean)) if normed is None else nn.Identity()
@@ -203,4 +203,8 @@ def build_interaction(
     }
     if config.kind not in makers:
         raise unknown_name("interaction", config.kind, INTERACTIONS)
-    return makers[config.kind]()
+    interaction = makers[config.kind]()
+    for module in interaction.modules():
+        if isinstance(module, Hooked):
+            check_hooks(llm, module, config.kind)
+    return interaction

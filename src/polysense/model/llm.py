@@ -197,14 +197,30 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def embedding_scale(llm: PreTrainedModel) -> float:
-    """Return the standard deviation of the LLM's word embeddings, the scale connectors start at.
+def embedding_factor(llm: PreTrainedModel) -> float:
+    """Return what the embedding layer multiplies its word vectors by: sqrt(D) in Gemma, else 1."""
+    layer = llm.get_input_embeddings()
+    # Where an import keeps all but the word vectors on the meta device, the number is still there.
+    held = getattr(layer, "scalar_embed_scale", getattr(layer, "embed_scale", None))
+    if held is not None and not getattr(held, "is_meta", False):
+        return float(held)
+    if layer.weight.is_meta:
+        return 1.0  # only sizes are asked for
+    ids = torch.arange(min(64, layer.weight.shape[0]), device=layer.weight.device)
+    with torch.no_grad():
+        given, weight = layer(ids).float(), layer.weight[ids].float()
+    return float(given.norm() / weight.norm().clamp_min(1e-12))
 
-    On the meta device, where neither has values, it is 1.
+
+def embedding_scale(llm: PreTrainedModel) -> float:
+    """Return the standard deviation of what the LLM gets of a word, the scale connectors start at.
+
+    It is that of the embedding layer's output, not of its weight. On the meta device, where neither
+    has values, it is 1.
     """
     if word_vectors(llm).is_meta:
         return 1.0
-    return float(word_vectors(llm).float().std())
+    return float(word_vectors(llm).float().std()) * embedding_factor(llm)
 
 
 def cache_argument() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
+from polysense.model.capabilities import LLMCapabilities, check_llm, find_capabilities
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors import build_connector, normed_width
 from polysense.model.decoder import label_hidden_loss, packed_inputs
@@ -60,6 +62,7 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
         dtype = compute_dtype(parts.precision)
         self.modalities: dict[str, Modality] = build_modalities(parts.modalities, parts.sources)
         self.llm: Any = load_llm(parts.llm, dtype) if llm is None else llm
+        check_llm(self.llm, parts.llm.name)
         self.encoder: Encoder = build_encoder(parts.encoder, dtype)
         self.tokenizers = nn.ModuleDict(
             {
@@ -87,6 +90,11 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
     def word_vectors(self) -> torch.Tensor:
         """The LLM's word vectors [V, D]."""
         return self.llm.get_input_embeddings().weight
+
+    @cached_property
+    def capabilities(self) -> LLMCapabilities:
+        """What was found out about the LLM; to be asked for outside of `seen`."""
+        return find_capabilities(self.llm)
 
     def embeddings_per_signal(self, modality: str) -> int:
         """Return how many places one signal of `modality` takes in the text."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.model.attention import attend
 from polysense.model.connector import Branch, Readout, divided
+from polysense.model.initialization import keep_variance
 
 Sight = Literal["separate", "joint", "causal"]
 
@@ -148,11 +149,7 @@ class QFormer(nn.Module):
             )
             for index in range(layers)
         )
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        keep_variance(self)
         self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
 
     def forward(

@@ -15,6 +15,7 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.model.attention import attend, per_head
 from polysense.model.connector import Branch, Readout, divided, square_side
+from polysense.model.initialization import keep_variance
 
 HEAD_WIDTH = 64
 
@@ -93,6 +94,7 @@ class PerceiverResampler(Branch):
             PerceiverBlock(encoder_width, heads, feedforward or 4 * encoder_width, **block)
             for _ in range(layers)
         )
+        keep_variance(self.blocks)
         self.readout = readout(encoder_width)
 
     def embeddings(self, positions: int) -> int:

@@ -15,21 +15,13 @@ from torch.nn import functional
 
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
-from polysense.model.connector import Connector, divided, scaled
+from polysense.model.connector import Connector, divided
+from polysense.model.initialization import scaled, unit_normal
 
 
 def feedforward_width(width: int) -> int:
     """LLaMA's rule: two thirds of 4 E, rounded up to a multiple of 256 (2816 at E = 1024)."""
     return -(-(8 * width // 3) // 256) * 256
-
-
-def stacked(experts: int, outputs: int, inputs: int) -> nn.Parameter:
-    """Return K weights [out, in] that keep the variance of their inputs: N(0, 1 / in).
-
-    LLaMA's N(0, 0.02) does so at thousands of inputs; at the widths of laptops it would leave
-    attention even over all positions, and the experts all but blind, for hundreds of steps.
-    """
-    return nn.Parameter(torch.randn(experts, outputs, inputs) / inputs**0.5)
 
 
 def each(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -50,10 +42,10 @@ class ExpertBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.Parameter(torch.ones(experts, width))
-        self.wq, self.wk, self.wv, self.wo = (stacked(experts, width, width) for _ in range(4))
+        self.wq, self.wk, self.wv, self.wo = (unit_normal(experts, width, width) for _ in range(4))
         self.ffn_norm = nn.Parameter(torch.ones(experts, width))
-        self.w1, self.w3 = stacked(experts, hidden, width), stacked(experts, hidden, width)
-        self.w2 = stacked(experts, width, hidden)
+        self.w1, self.w3 = unit_normal(experts, hidden, width), unit_normal(experts, hidden, width)
+        self.w2 = unit_normal(experts, width, hidden)
 
     def forward(self, x: torch.Tensor, kept: int | None = None) -> torch.Tensor:
         """x [K, N, T, E] -> [K, N, kept or T, E]; every position attends to all T."""

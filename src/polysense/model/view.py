@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
-from polysense.model.decoder import language_head, packed_form
+from polysense.model.decoder import language_head, packed_form, some_embeddings, untouched
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 Seen = TypeVar("Seen")
@@ -126,6 +126,7 @@ class Hooked(nn.Module, Generic[Seen]):
         super().__init__()
         self.view: Seen | None = None
         self.past = 0
+        self._ran: tuple[Cache | None, int] = (None, 0)  # a cache without length; its positions
         first = decoder_layers(llm)[0]
         self.hooks: list[RemovableHandle] = [
             first.register_forward_pre_hook(self._note_past, with_kwargs=True)
@@ -142,7 +143,7 @@ class Hooked(nn.Module, Generic[Seen]):
         try:
             yield
         finally:
-            self.view = None
+            self.view, self._ran = None, (None, 0)
 
     def remove(self) -> None:
         """Take it out of the LLM again."""
@@ -151,7 +152,35 @@ class Hooked(nn.Module, Generic[Seen]):
 
     def _note_past(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         caches = (value for value in (*args, *kwargs.values()) if isinstance(value, Cache))
-        self.past = next((int(cache.get_seq_length()) for cache in caches), 0)
+        cache = next(caches, None)
+        if cache is None:
+            self.past = 0
+            return
+        hidden = args[0] if args else kwargs["hidden_states"]
+        if not any(hasattr(layer, "keys") for layer in cache.layers):  # recurrent states only
+            same, ran = self._ran
+            self.past = ran if same is cache else 0
+            self._ran = (cache, self.past + hidden.shape[1])
+        else:
+            self.past = int(cache.get_seq_length())
+
+
+def check_hooks(llm: PreTrainedModel, hooked: Hooked[Any], kind: str) -> None:
+    """Try whether a module in an LLM learns what a cache holds of the text; else it is refused.
+
+    Raises PolysenseError where it does not (RWKV keeps its state in no cache of transformers).
+    """
+    if any(weight.is_meta for weight in llm.parameters()):
+        return
+    with untouched(llm):
+        prompt = some_embeddings(llm, 3)[None]
+        llm.generate(inputs_embeds=prompt, min_new_tokens=2, max_new_tokens=2, do_sample=False)  # pyright: ignore[reportCallIssue]
+    past, hooked.past = hooked.past, 0
+    if past != prompt.shape[1]:
+        raise PolysenseError(
+            f"interaction.kind={kind}: the layers of {type(llm).__name__} do not say how much of "
+            "the text came before, so signals would be shown at wrong places; set it to input"
+        )
 
 
 def for_beams(rows: int, *parts: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -85,6 +85,11 @@ class VisualExpert(Hooked[torch.Tensor]):
 
 def expert_linears(layer: nn.Module, llm: str) -> dict[str, Any]:
     """Return the linear layers {name: module} that an expert doubles; none such is an error."""
+    if any("expert" in name for name, _ in layer.named_modules()):
+        raise PolysenseError(
+            f"interaction.kind=expert needs one feed-forward network a layer, and {llm} is a "
+            "mixture of experts: use gated, adapter or input"
+        )
     found = {
         name.rsplit(".", 1)[-1]: module
         for name, module in layer.named_modules()

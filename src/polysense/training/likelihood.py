@@ -3,6 +3,10 @@
 Captions are scored by log p(caption | prompt with signal). They are laid out as a prefix tree: what
 captions begin with in common ("A red ...") is run once, all of them in one pass behind the prompts,
 under an attention mask that lets every token see the prompt and its own beginning only.
+
+An LLM whose layers do not heed such a mask (recurrent ones, ALiBi), or whose window of attention is
+shorter than the tree, gets rows instead: each caption behind its prompt, as any text
+(model/capabilities.py finds out which).
 """
 
 from __future__ import annotations
@@ -13,10 +17,13 @@ from typing import Any
 
 import torch
 
+from polysense.model.capabilities import LLMCapabilities, row_logits
+from polysense.model.decoder import branch_logits
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 NODES = 768  # tokens of captions run in one pass: bounds the memory of their logits
+ROW_POSITIONS = 2048  # positions run in one pass where captions have rows of their own
 PROMPTS = 8  # equally long prompts run together: matrices of their size are multiplied faster
 
 
@@ -69,21 +76,28 @@ def caption_ids(text_tokenizer: Any, captions: Sequence[str]) -> list[list[int]]
 
 @torch.inference_mode()
 def likelihoods(
-    llm: torch.nn.Module, prompts: torch.Tensor, captions: Sequence[Sequence[int]]
+    llm: torch.nn.Module,
+    prompts: torch.Tensor,
+    captions: Sequence[Sequence[int]],
+    capabilities: LLMCapabilities,
 ) -> torch.Tensor:
     """Return log p [N, C] in nats of each caption (token ids, end-of-text included) after prompts.
 
     prompts: input embeddings [N, T, D]. Tokens are summed, not averaged: it is the probability of
     the whole caption.
     """
+    if not capabilities.runs_trees(prompts.shape[1] + max(map(len, captions))):
+        return score_rows(llm, prompts, captions)
     scores: list[torch.Tensor] = []
-    tree = PrefixTree()
+    start, tree = 0, PrefixTree()
     for number, caption in enumerate(captions, start=1):
         tree.add(caption)
-        if len(prompts) * len(tree.tokens) >= NODES or number == len(captions):
-            some = captions[number - len(tree.paths) : number]
-            scores.append(score_tree(llm, prompts, tree, some))
-            tree = PrefixTree()
+        last = number == len(captions)
+        longest = 0 if last else len(captions[number])
+        room = capabilities.runs_trees(prompts.shape[1] + len(tree.tokens) + longest)
+        if last or not room or len(prompts) * len(tree.tokens) >= NODES:
+            scores.append(score_tree(llm, prompts, tree, captions[start:number]))
+            start, tree = number, PrefixTree()
     return torch.cat(scores, dim=1)
 
 
@@ -91,23 +105,7 @@ def score_tree(
     llm: Any, prompts: torch.Tensor, tree: PrefixTree, captions: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Run prompts [N, T, D] and the captions' tree in one pass; return log-probabilities [N, C]."""
-    (count, start, _), device = prompts.shape, prompts.device
-    tokens = torch.tensor([tree.tokens], dtype=torch.long, device=device)
-    words = llm.get_input_embeddings()(tokens).to(prompts.dtype).expand(count, -1, -1)
-    total = start + len(tree.tokens)
-    seen = torch.ones(total, total, dtype=torch.bool).tril()
-    own = tree.sees()
-    seen[start:, start:] = own
-    mask = torch.zeros(total, total, dtype=prompts.dtype)
-    mask.masked_fill_(~seen, torch.finfo(prompts.dtype).min)
-    places = torch.cat([torch.arange(start), start - 1 + own.sum(dim=1)])
-    logits = llm(
-        inputs_embeds=torch.cat([prompts, words], dim=1),
-        attention_mask=mask.expand(count, 1, -1, -1).to(device),
-        position_ids=places.expand(count, -1).to(device),
-        logits_to_keep=torch.arange(start - 1, total, device=device),
-        use_cache=False,
-    ).logits
+    logits = branch_logits(llm, prompts, tree.tokens, tree.sees())
     # Row 0: after the prompt; then the nodes.
     log_probabilities = logits.float().log_softmax(-1).cpu()
     columns = [
@@ -115,6 +113,24 @@ def score_tree(
         for caption, path in zip(captions, tree.paths, strict=True)
     ]
     return torch.stack(columns, dim=1)
+
+
+def score_rows(llm: Any, prompts: torch.Tensor, captions: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Run every caption behind every prompt [N, T, D] in a row of its own; return [N, C].
+
+    Captions of one length go together, so that nothing is padded.
+    """
+    count, start, _ = prompts.shape
+    scores = torch.empty(count, len(captions))
+    lengths = [len(caption) for caption in captions]
+    rows = max(1, ROW_POSITIONS // (count * (start + max(lengths))))
+    for indices in equally_long(lengths, rows):
+        some = [list(captions[index]) for index in indices]
+        logits = row_logits(llm, prompts, [caption[:-1] for caption in some])
+        wanted = torch.tensor(some, device=logits.device).repeat(count, 1)  # [N * C, L]
+        found = logits.float().log_softmax(-1).gather(2, wanted[..., None])[..., 0]
+        scores[:, indices] = found.sum(dim=1).view(count, len(some)).cpu()
+    return scores
 
 
 def score_matrix(
@@ -129,9 +145,10 @@ def score_matrix(
     `lengths` are the prompts' in tokens; `batch_of` returns those of some indices, equally long.
     """
     scores = torch.empty(len(lengths), len(captions))
+    capabilities = model.capabilities
     for indices in equally_long(lengths, PROMPTS):
         with model.seen(**batch_of(indices)) as prompts:
-            scores[indices] = likelihoods(model.llm, prompts, captions)
+            scores[indices] = likelihoods(model.llm, prompts, captions, capabilities)
         advance(len(indices))
     return scores
 

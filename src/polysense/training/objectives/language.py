@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from polysense.data.chat import IGNORED
+from polysense.model.llm import embedding_factor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.splice import splice
 from polysense.types import Batch
@@ -33,6 +34,7 @@ def words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     # One place a row, drawn anew each step: every embedding learns alone, at the price of one.
     place = (torch.rand(here.shape, device=here.device) * here).argmax(dim=1)
     drawn = placed[torch.arange(len(placed)), place]
+    drawn = drawn / embedding_factor(model.llm)  # as large as the word vectors
     logits = (drawn.to(vectors.dtype) @ vectors.T).float() * word_scale(vectors)
     rows, columns = (batch["labels"] != IGNORED).nonzero(as_tuple=True)
     chosen = batch["labels"][rows, columns]

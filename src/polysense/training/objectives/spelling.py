@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from polysense.data.chat import IGNORED
+from polysense.model.llm import embedding_factor
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.objectives.language import rarity, word_scale
 from polysense.types import Batch
@@ -37,7 +38,8 @@ def spelling(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.T
             learnt = labels[row] != IGNORED
             said.append(spelled(labels[row][learnt], rarities[row][learnt], each - 2 * tags))
     tokens, weights = (torch.cat(part) for part in zip(*said, strict=True))
-    losses = word_losses(torch.cat(spoken), tokens, model.word_vectors)
+    embedded = torch.cat(spoken) / embedding_factor(model.llm)  # as large as the word vectors
+    losses = word_losses(embedded, tokens, model.word_vectors)
     count = (labels != IGNORED).sum()
     return (losses * weights).sum() * count / weights.sum(), count
 
