@@ -60,7 +60,7 @@ def step_of(parts, run):
     optimizer = torch.optim.SGD(learnt.values(), lr=0.0)
     accelerator = Accelerator(cpu=True)
     with read_ahead(run, 0, accelerator) as batches:
-        loss, norm = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
+        loss, norm, _ = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
     return loss, norm, {name: weight.grad.clone() for name, weight in learnt.items()}
 
 
