@@ -33,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_train(command: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
-    command.add_argument("recipe", help="name of a recipe, like laptop")
+    command.add_argument(
+        "recipe", nargs="?", help="name of a recipe, like laptop; without, --run goes on as it is"
+    )
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
     command.add_argument(
         "--data", help="your own data: a JSONL manifest, or shards, like data/{000..123}.tar"

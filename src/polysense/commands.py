@@ -25,14 +25,45 @@ BENCH_PARTS = {"connectors_table", "measure", "models", "peer", "pictures", "pro
 
 def train_command(arguments: argparse.Namespace) -> None:
     """Train, evaluate, and write the report."""
+    from accelerate import PartialState
+
+    from polysense.overrides import apply
+    from polysense.training.run import train
+
+    config_of = config_of_run if arguments.recipe is None else config_of_recipe
+    config = apply(config_of(arguments), arguments.settings)
+    folder = Path(arguments.run or f"runs/{arguments.recipe}")
+    cache = Path(DATA) / "features"
+    trainee = train(config, folder, cache, arguments.until)
+    if not PartialState().is_main_process:
+        return
+    if arguments.until in (None, config.stages[-1].name):
+        show_result(trainee, config, folder)
+    else:
+        print(f"Stage {arguments.until} is done; the same command without --until goes on.")
+
+
+def config_of_run(arguments: argparse.Namespace) -> RunConfig:
+    """Return the config that a run's folder knows, so that the run goes on as it was begun."""
+    from polysense.training.run_folder import read_run
+
+    if arguments.run is None:
+        raise PolysenseError(
+            "train what? Name a recipe, like laptop, or a run to go on with: --run"
+        )
+    if arguments.data or arguments.senses:
+        raise PolysenseError("--data and --sense need a recipe: a run goes on with those it has")
+    return read_run(Path(arguments.run))
+
+
+def config_of_recipe(arguments: argparse.Namespace) -> RunConfig:
+    """Return a recipe's config, with its data and weights made ready."""
     import torch
     from accelerate import PartialState
 
     from polysense.modalities import MODALITIES, modality_class
-    from polysense.overrides import apply
     from polysense.recipes import recipe_named
     from polysense.recipes.own_senses import with_senses
-    from polysense.training.run import train
 
     recipe = recipe_named(arguments.recipe)
     senses = [modality_class(name).name for name in arguments.senses]
@@ -47,18 +78,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     own = str(Path(arguments.data).resolve()) if arguments.data else None
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         config = recipe(Path(DATA) / arguments.recipe, own)
-    if senses:
-        config = with_senses(config, arguments.senses)
-    config = apply(config, arguments.settings)
-    folder = Path(arguments.run or f"runs/{arguments.recipe}")
-    cache = Path(DATA) / "features"
-    trainee = train(config, folder, cache, arguments.until)
-    if not PartialState().is_main_process:
-        return
-    if arguments.until in (None, config.stages[-1].name):
-        show_result(trainee, config, folder)
-    else:
-        print(f"Stage {arguments.until} is done; the same command without --until goes on.")
+    return with_senses(config, arguments.senses) if senses else config
 
 
 def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
@@ -150,7 +170,8 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     from polysense.evaluation.evaluate import evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
-    from polysense.training.run import read_run, split_of
+    from polysense.training.run import split_of
+    from polysense.training.run_folder import read_run
 
     folder = Path(arguments.run)
     model, processor = load(arguments)

@@ -220,8 +220,3 @@ def learning_senses(model: PolysenseModel, config: RunConfig) -> set[str]:
         for stage in config.stages
         if named(f"tokenizers.{modality}.{name}", stage.learn)
     }
-
-
-def finished(folder: Path) -> bool:
-    """Whether a run's training has come to its end."""
-    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()

@@ -1,0 +1,263 @@
+"""A run's folder goes on with the run that it holds, says what differs, and is never left blocked.
+
+Through polysense.training.run, with data that change (polysense.training.data_record), two
+trainings at once (polysense.training.run_lock) and room on the disk (polysense.training.disk_room).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import save_pictures, tiny_config
+
+from polysense.cli import build_parser
+from polysense.commands import config_of_run
+from polysense.data.datasets import read_manifest, split_records
+from polysense.errors import PolysenseError
+from polysense.training import run as run_module
+from polysense.training.data_record import (
+    check_data,
+    read_data_record,
+    record_data,
+    write_data_record,
+)
+from polysense.training.run import check_parts, taken, train
+from polysense.training.run_folder import changes, check_folder, claim, has_begun, read_run
+from polysense.training.run_lock import FILE as LOCK
+from polysense.training.run_lock import locked
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return tiny_config(tmp_path_factory.mktemp("parts"), steps_scale=0.2)
+
+
+def begun(folder, config):
+    """A run folder with a checkpoint of its first stage."""
+    folder.mkdir()
+    claim(folder, config)
+    (folder / "stages/alignment/step-000001").mkdir(parents=True)
+    return folder
+
+
+def test_what_differs_is_named_with_the_ways_out(config, tmp_path):
+    first = replace(config.stages[0], learning_rate=0.5)
+    other = replace(config, seed=7, stages=(first, *config.stages[1:]))
+    with pytest.raises(PolysenseError) as error:
+        check_folder(begun(tmp_path / "run", config), other)
+    said = str(error.value)
+    assert "stages.alignment.learning_rate is 0.001 there and 0.5 here" in said
+    assert "seed is 0 there and 7 here" in said
+    assert "polysense train --run" in said
+    assert "delete" not in said
+    check_folder(tmp_path / "run", config)
+
+
+def test_many_differences_are_counted():
+    before = {"a": {"b": 1, "c": [{"name": "x", "d": 2}]}, "e": 3}
+    now = {"a": {"b": 2, "c": [{"name": "x", "d": 2}, {"name": "y", "d": None}]}, "f": []}
+    assert changes(before, now) == [
+        "a.b is 1 there and 2 here",
+        "e is 3 there and not given here",
+        'a.c.y.name is not given there and "y" here',
+        "a.c.y.d is not given there and null here",
+        "f is not given there and [] here",
+    ]
+    assert changes(before, before) == []
+
+
+def test_a_run_without_a_checkpoint_blocks_nothing(config, tmp_path):
+    folder = begun(tmp_path / "run", config)
+    (folder / "stages/alignment/step-000001").rmdir()
+    (folder / "stages/alignment/log.jsonl").write_text('{"step": 1}\n')
+    other = replace(config, seed=7)
+    check_folder(folder, other)
+    claim(folder, other)
+    assert read_run(folder) == other
+    assert not (folder / "stages").exists()
+    assert not has_begun(folder)
+
+
+def test_a_folder_that_is_a_file_or_below_one_is_one_line(config, tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(PolysenseError, match=r"notes\.txt' is a file: give --run a folder"):
+        train(config, tmp_path / "notes.txt")
+    with pytest.raises(PolysenseError, match=r"run' lies below .*notes\.txt', which is a file"):
+        train(config, tmp_path / "notes.txt/run")
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PolysenseError, match="may not be written"):
+        check_folder(tmp_path / "run", config)
+
+
+def test_folders_of_other_things_are_left_alone(config, tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/one.txt").write_text("Dear all")
+    with pytest.raises(PolysenseError, match="not empty and holds no run: give another"):
+        check_folder(tmp_path / "letters", config)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "letters" / name).write_text("{}")
+    with pytest.raises(PolysenseError, match="imported or saved"):
+        check_folder(tmp_path / "letters", config)
+
+
+def test_a_run_in_place_of_an_llm_is_one_line(config, tmp_path):
+    (tmp_path / "llava").mkdir()
+    (tmp_path / "llava/config.json").write_text('{"model_type": "polysense"}')
+    llm = replace(config.model.llm, name=str(tmp_path / "llava"))
+    with pytest.raises(PolysenseError, match=r"model\.llm\.name=.*is a run of Polysense"):
+        check_parts(replace(config, model=replace(config.model, llm=llm)))
+    encoder = replace(config.model.encoder, name=str(tmp_path / "llava"))
+    with pytest.raises(PolysenseError, match=r"model\.encoder\.name=.*is a run of Polysense"):
+        check_parts(replace(config, model=replace(config.model, encoder=encoder)))
+    check_parts(config)
+
+
+def test_a_run_alone_goes_on_from_what_its_folder_knows(config, tmp_path):
+    folder = begun(tmp_path / "run", config)
+    parse = build_parser().parse_args
+    assert config_of_run(parse(["train", "--run", str(folder)])) == config
+    with pytest.raises(PolysenseError, match="Name a recipe"):
+        config_of_run(parse(["train"]))
+    with pytest.raises(PolysenseError, match="need a recipe"):
+        config_of_run(parse(["train", "--run", str(folder), "--data", "x.jsonl"]))
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from polysense.training.run_lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(PolysenseError, match=f"trained by process {holder.pid} on "):
+        locked(tmp_path).__enter__()
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["process"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def data(tmp_path):
+    manifest = save_pictures(tmp_path / "pictures", 12)
+
+    def split():
+        return split_records(read_manifest(manifest, ["image"]), 0.25)
+
+    return manifest, split
+
+
+def changed(manifest, change):
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: lines[:-1], r"1 gone \('11.png'\)"),
+        (lambda lines: [*lines, {**lines[0], "key": "n"}], r"1 new \('n'\)"),
+        (lambda lines: [{**line, "caption": "Else."} for line in lines], "12 with another text"),
+        (lambda lines: lines[::-1], "in another order"),
+        (
+            lambda lines: [{**lines[0], "image": "01.png", "key": "00.png"}, *lines[1:]],
+            r"1 with other files \('00.png'\)",
+        ),
+    ],
+)
+def test_data_that_changed_are_told_and_what(data, tmp_path, change, said):
+    manifest, split = data
+    write_data_record(tmp_path, record_data(split()))
+    before = read_data_record(tmp_path)
+    check_data(tmp_path, record_data(split(), before), before)
+    changed(manifest, change)
+    with pytest.raises(PolysenseError, match=said):
+        check_data(tmp_path, record_data(split(), before), before)
+
+
+def test_a_file_with_other_bytes_is_seen_and_one_that_was_copied_is_not(data, tmp_path):
+    manifest, split = data
+    before = record_data(split())
+    picture = manifest.parent / "03.png"
+    picture.write_bytes(picture.read_bytes())
+    os.utime(picture, (1, 1))
+    check_data(tmp_path, record_data(split(), before), before)
+    content = bytearray(picture.read_bytes())
+    content[-20] ^= 1
+    picture.write_bytes(content)
+    with pytest.raises(PolysenseError, match=r"1 with other files \('03.png'\)"):
+        check_data(tmp_path, record_data(split(), before), before)
+
+
+def test_files_that_nobody_touched_are_not_read_again(data, monkeypatch):
+    _, split = data
+    before = record_data(split())
+    monkeypatch.setattr(
+        "polysense.training.data_record.content_digest", lambda _: pytest.fail("read again")
+    )
+    assert record_data(split(), before) == before
+
+
+def test_a_run_that_has_begun_refuses_other_data_and_another_does_not(config, data, tmp_path):
+    manifest, split = data
+    folder = tmp_path / "run"
+    with taken(folder, config, split()):
+        assert (folder / LOCK).exists()
+    changed(manifest, lambda lines: lines[:-1])
+    with taken(folder, config, split()):  # no checkpoint yet
+        pass
+    (folder / "stages/alignment/step-000001").mkdir(parents=True)
+    changed(manifest, lambda lines: lines[:-1])
+    with (
+        pytest.raises(PolysenseError, match=r"the data of .* have changed"),
+        taken(folder, config, split()),
+    ):
+        pass
+
+
+def test_room_for_the_whole_run_is_checked_before_the_folder_is_made(config, tmp_path, monkeypatch):
+    asked = []
+
+    def full(folder, num_bytes, kept):
+        asked.append(num_bytes)
+        raise PolysenseError("the disk is full")
+
+    monkeypatch.setattr(run_module, "check_room", full)
+    with pytest.raises(PolysenseError, match="the disk is full"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert asked[0] > 0
+
+
+def test_more_or_other_data_for_a_run_are_refused(tmp_path):
+    config = tiny_config(tmp_path / "parts", steps_scale=0.2)
+    manifest = Path(config.data.manifest)
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(lines[:12]))
+    train(config, tmp_path / "run", until="alignment")
+    changed(manifest, lambda lines: [{**line, "caption": "Else."} for line in lines])
+    with pytest.raises(PolysenseError, match="manifest are 12 with another text"):
+        train(config, tmp_path / "run")
+    manifest.write_text("".join(lines[:12]))
+    train(config, tmp_path / "run")
+    weights = (tmp_path / "run/model.safetensors").read_bytes()
+    manifest.write_text("".join(lines))
+    with pytest.raises(PolysenseError, match="manifest are 12 new"):
+        train(config, tmp_path / "run")
+    assert (tmp_path / "run/model.safetensors").read_bytes() == weights
