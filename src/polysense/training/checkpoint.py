@@ -26,7 +26,7 @@ from polysense.training.disk_room import check_room
 
 KEPT = 2
 STATE, WEIGHTS, OPTIMIZER = "state.json", "weights.safetensors", "optimizer.safetensors"
-SCRATCH = ".writing-"
+NAME, SCRATCH = "step-", ".writing-"
 CHUNK = 2**20
 
 
@@ -46,7 +46,7 @@ def save_checkpoint(
     `notes` is what must agree when the run is resumed (config hash) and goes into state.json.
     Raises PolysenseError where the disk is full; the older checkpoints stay whole.
     """
-    final = folder / f"step-{step:06d}"
+    final = folder / f"{NAME}{step:06d}"
     scratch = folder / f"{SCRATCH}{step:06d}"
     remove_leftovers(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in learnt.items()}
@@ -100,8 +100,13 @@ def remove_leftovers(folder: Path) -> None:
 
 def all_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder by their steps, the oldest first."""
-    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=lambda path: int(path.name[5:]))
+    found = [path for path in folder.glob(f"{NAME}*") if path.name[len(NAME) :].isdigit()]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step in a checkpoint's name."""
+    return int(checkpoint.name[len(NAME) :])
 
 
 def optimizer_tensors(

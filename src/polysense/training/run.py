@@ -40,6 +40,7 @@ from polysense.training.data_record import (
     write_data_record,
 )
 from polysense.training.disk_room import bytes_in, bytes_of_run, check_room
+from polysense.training.feature_progress import fill_cache
 from polysense.training.features import FeatureCache
 from polysense.training.run_folder import (
     RUN_FILE,
@@ -54,7 +55,6 @@ from polysense.training.stages import (
     Trainee,
     check_stages,
     encoder_learns,
-    fill_cache,
     learning_senses,
     print_learning_table,
     stages_until,
