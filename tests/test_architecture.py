@@ -77,14 +77,13 @@ TESTED_BY: dict[str, str] = {
     "recipes/onellm_laptop.py": "recipes/test_onellm_recipes.py",
     "recipes/laptop.py": "test_readme.py",
     "training/data_record.py": "training/test_run_folder.py",
-    "training/dataset.py": "training/test_resume.py",
+    "training/dataset.py": "training/test_stages.py",
     "training/objectives/__init__.py": "training/objectives/test_language.py",
     "training/disk_room.py": "training/test_run_folder.py",
     "training/run_lock.py": "training/test_run_folder.py",
     "training/feature_progress.py": "training/test_journal.py",
     "training/plan.py": "training/test_journal.py",
     "training/run.py": "model/test_polysense_model.py",
-    "training/stages.py": "test_cli.py",
     "types.py": "data/test_datasets.py",
 }
 
