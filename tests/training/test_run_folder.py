@@ -1,13 +1,10 @@
 """A run's folder goes on with the run that it holds, says what differs, and is never left blocked.
 
-Through polysense.training.run, with data that change (polysense.training.data_record), two
-trainings at once (polysense.training.run_lock) and room on the disk (polysense.training.disk_room).
+Through polysense.training.run, with room on the disk (polysense.training.disk_room).
 """
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,16 +16,9 @@ from polysense.commands import config_of_run
 from polysense.data.datasets import read_manifest, split_records
 from polysense.errors import PolysenseError
 from polysense.training import run as run_module
-from polysense.training.data_record import (
-    check_data,
-    read_data_record,
-    record_data,
-    write_data_record,
-)
 from polysense.training.run import check_parts, taken, train
 from polysense.training.run_folder import changes, check_folder, claim, has_begun, read_run
 from polysense.training.run_lock import FILE as LOCK
-from polysense.training.run_lock import locked
 
 
 @pytest.fixture(scope="module")
@@ -129,30 +119,6 @@ def test_a_run_alone_goes_on_from_what_its_folder_knows(config, tmp_path):
         config_of_run(parse(["train", "--run", str(folder), "--data", "x.jsonl"]))
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from polysense.training.run_lock import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(100)
-"""
-
-
-def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(PolysenseError, match=f"trained by process {holder.pid} on "):
-        locked(tmp_path).__enter__()
-    holder.kill()
-    holder.wait()
-    with locked(tmp_path):
-        assert json.loads((tmp_path / LOCK).read_text())["process"] == os.getpid()
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.fixture
 def data(tmp_path):
     manifest = save_pictures(tmp_path / "pictures", 12)
@@ -166,52 +132,6 @@ def data(tmp_path):
 def changed(manifest, change):
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda lines: lines[:-1], r"1 gone \('11.png'\)"),
-        (lambda lines: [*lines, {**lines[0], "key": "n"}], r"1 new \('n'\)"),
-        (lambda lines: [{**line, "caption": "Else."} for line in lines], "12 with another text"),
-        (lambda lines: lines[::-1], "in another order"),
-        (
-            lambda lines: [{**lines[0], "image": "01.png", "key": "00.png"}, *lines[1:]],
-            r"1 with other files \('00.png'\)",
-        ),
-    ],
-)
-def test_data_that_changed_are_told_and_what(data, tmp_path, change, said):
-    manifest, split = data
-    write_data_record(tmp_path, record_data(split()))
-    before = read_data_record(tmp_path)
-    check_data(tmp_path, record_data(split(), before), before)
-    changed(manifest, change)
-    with pytest.raises(PolysenseError, match=said):
-        check_data(tmp_path, record_data(split(), before), before)
-
-
-def test_a_file_with_other_bytes_is_seen_and_one_that_was_copied_is_not(data, tmp_path):
-    manifest, split = data
-    before = record_data(split())
-    picture = manifest.parent / "03.png"
-    picture.write_bytes(picture.read_bytes())
-    os.utime(picture, (1, 1))
-    check_data(tmp_path, record_data(split(), before), before)
-    content = bytearray(picture.read_bytes())
-    content[-20] ^= 1
-    picture.write_bytes(content)
-    with pytest.raises(PolysenseError, match=r"1 with other files \('03.png'\)"):
-        check_data(tmp_path, record_data(split(), before), before)
-
-
-def test_files_that_nobody_touched_are_not_read_again(data, monkeypatch):
-    _, split = data
-    before = record_data(split())
-    monkeypatch.setattr(
-        "polysense.training.data_record.content_digest", lambda _: pytest.fail("read again")
-    )
-    assert record_data(split(), before) == before
 
 
 def test_a_run_that_has_begun_refuses_other_data_and_another_does_not(config, data, tmp_path):
