@@ -1,4 +1,4 @@
-"""Data that changed since a run began are told, and what of them; what nobody touched is not read."""
+"""Data that changed since a run began are told, and what changed; files left alone are not read."""
 
 import json
 import os
