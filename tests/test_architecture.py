@@ -76,13 +76,12 @@ TESTED_BY: dict[str, str] = {
     "recipes/onellm.py": "recipes/test_onellm_recipes.py",
     "recipes/onellm_laptop.py": "recipes/test_onellm_recipes.py",
     "recipes/laptop.py": "config/test_near_names.py",
-    "training/checkpoint.py": "training/test_resume.py",
-    "training/dataset.py": "training/test_resume.py",
+    "training/dataset.py": "training/test_stages.py",
     "training/objectives/__init__.py": "training/objectives/test_language.py",
-    "training/journal.py": "test_cli.py",
-    "training/probe.py": "test_cli.py",
+    "training/disk_room.py": "training/test_run_folder.py",
+    "training/feature_progress.py": "training/test_journal.py",
+    "training/plan.py": "training/test_journal.py",
     "training/run.py": "model/test_polysense_model.py",
-    "training/stages.py": "test_cli.py",
     "types.py": "data/test_datasets.py",
 }
 

@@ -49,7 +49,11 @@ def add_demo(command: argparse.ArgumentParser) -> None:
 
 def add_train(command: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
-    command.add_argument("recipe", help="name of a recipe, like laptop (polysense recipes)")
+    command.add_argument(
+        "recipe",
+        nargs="?",
+        help="name of a recipe, like laptop (polysense recipes); without, --run goes on as it is",
+    )
     add_training(command)
 
 

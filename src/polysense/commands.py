@@ -26,9 +26,9 @@ def train_command(arguments: argparse.Namespace) -> None:
     """Train, evaluate, and write the report; a name that is unknown is told before any download."""
     from polysense.cache_folder import cache_folder, feature_folder
     from polysense.training.named_parts import check_names
-    from polysense.training.run_folder import check_run_folder
+    from polysense.training.run_place import check_run_folder
 
-    folder = Path(arguments.run or f"runs/{arguments.recipe}")
+    folder = run_folder_of(arguments)
     check_run_folder(folder)
     config = config_of(arguments, cache_folder())
     check_names(config, arguments.until)
@@ -50,6 +50,24 @@ def train_command(arguments: argparse.Namespace) -> None:
         print(f"Stage {arguments.until} is done; the same command without --until goes on.")
 
 
+def run_folder_of(arguments: argparse.Namespace) -> Path:
+    """Return the folder to train in: the one given, or runs/RECIPE."""
+    if arguments.recipe is None and arguments.run is None:
+        raise PolysenseError(
+            "train what? Name a recipe, like laptop, or a run to go on with: --run"
+        )
+    return Path(arguments.run or f"runs/{arguments.recipe}")
+
+
+def config_of_run(arguments: argparse.Namespace) -> RunConfig:
+    """Return the config that a run's folder knows, so that the run goes on as it was begun."""
+    from polysense.training.run_folder import read_run
+
+    if arguments.data or arguments.senses:
+        raise PolysenseError("--data and --sense need a recipe: a run goes on with those it has")
+    return read_run(run_folder_of(arguments))
+
+
 def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     """Return the config that `train` asks for; nothing is fetched, and --data is read."""
     from polysense.modalities import MODALITIES, modality_class
@@ -57,6 +75,8 @@ def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     from polysense.recipes import recipe_named
     from polysense.recipes.own_senses import with_senses
 
+    if arguments.recipe is None:
+        return apply(config_of_run(arguments), arguments.settings)
     recipe = recipe_named(arguments.recipe)
     senses = [modality_class(name).name for name in arguments.senses]
     if not arguments.data and not set(senses) <= set(MODALITIES):
@@ -179,7 +199,8 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     from polysense.evaluation.evaluate import evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
-    from polysense.training.run import read_run, split_of
+    from polysense.training.run import split_of
+    from polysense.training.run_folder import read_run
 
     folder = Path(arguments.run)
     model, processor = load(arguments)

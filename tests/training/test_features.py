@@ -1,5 +1,7 @@
 """The cache computes once, survives interruption, and never hands out stale features."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -49,12 +51,31 @@ def test_a_second_filling_computes_nothing(model, pictures, tmp_path, monkeypatc
     assert again.view(pictures[0], 0).shape == (4, 16)
 
 
-def test_a_changed_file_other_views_or_options_are_other_entries(model, pictures, tmp_path):
+def test_a_changed_file_other_views_or_options_are_other_entries(
+    model, pictures, tmp_path, monkeypatch
+):
     cache = FeatureCache(tmp_path / "c", model, 1)
     keys = {cache.key(pictures[0]), FeatureCache(tmp_path / "c", model, 2).key(pictures[0])}
     Image.new("RGB", (20, 20), "white").save(pictures[0].source)
     keys.add(FeatureCache(tmp_path / "c", model, 1).key(pictures[0]))
-    assert len(keys) == 3
+    sense = model.modalities["image"]
+    monkeypatch.setitem(model.modalities, "image", replace(sense, max_bytes=sense.max_bytes + 1))
+    keys.add(FeatureCache(tmp_path / "c", model, 1).key(pictures[0]))
+    assert len(keys) == 4
+
+
+def test_augmented_views_are_the_same_in_every_cache_and_differ_from_one_another(
+    model, pictures, tmp_path
+):
+    found = []
+    for name in ("one", "other"):
+        cache = FeatureCache(tmp_path / name, model, 3)
+        cache.fill(pictures if name == "one" else pictures[::-1])
+        found.append([cache.view(pictures[1], number) for number in (1, 2)])
+        torch.rand(3)  # whatever is drawn between
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(*found[0])
 
 
 def test_another_tokenizer_or_own_code_is_another_entry(model, pictures, tmp_path, monkeypatch):
@@ -109,7 +130,7 @@ def test_a_live_sense_is_augmented_anew_at_every_drawing(model, pictures, tmp_pa
 def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, pictures, tmp_path, harm):
     cache = FeatureCache(tmp_path / "c", model, 1)
     cache.fill(pictures)
-    whole = cache.view(pictures[0], 0)
+    whole = [cache.view(picture, 0) for picture in pictures]
     shard = next((tmp_path / "c").glob("*.safetensors"))
     data = bytearray(shard.read_bytes())
     data[-3] ^= 0x40
@@ -118,7 +139,8 @@ def test_a_damaged_shard_is_computed_anew_and_bad_files_are_named(model, picture
     bad = Media("image", str(tmp_path / "bad.png"))
     again = FeatureCache(tmp_path / "c", model, 1)
     assert list(again.fill([*pictures, bad])) == [bad]
-    assert torch.equal(again.view(pictures[0], 0), whole)
+    for picture, view in zip(pictures, whole, strict=True):
+        assert torch.equal(again.view(picture, 0), view)
 
 
 def test_a_damaged_shard_may_be_removed_by_another_process_first(

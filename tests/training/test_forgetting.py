@@ -3,9 +3,11 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 import torch
 from tiny import two_senses_config
 
+from polysense.training import forgetting
 from polysense.training.features import FeatureCache, media_of
 from polysense.training.forgetting import (
     FILE,
@@ -14,6 +16,7 @@ from polysense.training.forgetting import (
     forgetting_table,
     read_scores,
     rounds,
+    score_sense,
 )
 from polysense.training.run import train
 
@@ -49,6 +52,21 @@ def test_signals_of_a_caption_are_taken_in_turn():
     ((indices, captions),) = rounds(samples_of(["a", "a", "a", "b", "b", "c"]), "heat")
     assert captions == ["a", "b", "c"]
     assert indices == [0, 3, 5, 1, 4, 2]
+
+
+def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monkeypatch):
+    """Three signals; the first two are understood, the third is taken for the first."""
+    data = samples_of(["a", "b", "c"])
+    data.reads = lambda index: True
+    found = torch.tensor([[0.0, -9.0, -9.0], [-9.0, 0.0, -9.0], [0.0, -9.0, -9.0]])
+    monkeypatch.setattr(forgetting, "caption_ids", lambda *_: [[1], [2], [3]])
+    monkeypatch.setattr(forgetting, "caption_scores", lambda *_: found)
+    monkeypatch.setattr(forgetting, "without_prior", lambda scores: scores)
+    processor = SimpleNamespace(text_tokenizer=None)
+    score = score_sense(torch.nn.Linear(1, 1), processor, data, "heat")
+    assert (score.signals, score.choices) == (3, 3)
+    assert score.score == pytest.approx(2 / 3)
+    assert score.blind == pytest.approx(1 / 3)  # the first, by the third's likelihoods
 
 
 def test_every_known_sense_is_scored_after_each_stage(tmp_path):

@@ -1,4 +1,4 @@
-"""A packed step is the unpacked step: same loss, same gradients, whatever shares a row.
+"""A step is the same step, packed, cut into micro-batches, or with samples that stand in.
 
 Samples with a picture, with two, and without any; in the LLM, LoRA learns too.
 """
@@ -14,11 +14,13 @@ from PIL import Image
 from tiny import tiny_config
 
 from polysense.config import Stage
+from polysense.errors import PolysenseError
 from polysense.model.selection import freeze_all_but
 from polysense.training import loop
 from polysense.training.dataset import TrainingData
-from polysense.training.loop import StageRun, my_parts, read_ahead, take_step
-from polysense.training.probe import held_out_losses
+from polysense.training.loop import StageRun, my_parts, read_ahead, take_step, train_stage
+from polysense.training.order import Pick, learning_rate
+from polysense.training.probe import HeldOutLosses, held_out_losses
 from polysense.training.run import build, resolve
 from polysense.types import Media, Message, Sample, Text
 
@@ -60,7 +62,7 @@ def step_of(parts, run):
     optimizer = torch.optim.SGD(learnt.values(), lr=0.0)
     accelerator = Accelerator(cpu=True)
     with read_ahead(run, 0, accelerator) as batches:
-        loss, norm = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
+        loss, norm, _ = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
     return loss, norm, {name: weight.grad.clone() for name, weight in learnt.items()}
 
 
@@ -120,3 +122,93 @@ def test_processes_and_micro_batches_share_the_samples_of_a_step(parts, tmp_path
     picks = [pick for mine in shared for _, part in mine for pick in part]
     assert sorted(numbers) == [0, 1, 2, 3]
     assert sorted(p.index for p in picks) == sorted(p.index for p in run.order.at(1))
+
+
+def test_a_step_cut_into_micro_batches_equals_the_whole_one(parts, tmp_path):
+    """Micro-batches have labels of different numbers: each label weighs the same all the same."""
+    stage = Stage("s", ("connector",), batch_size=8, clip=1e9, learning_rate=1e-30)
+    whole = step_of(parts, a_run(parts, tmp_path, stage, None))
+    cut = step_of(parts, a_run(parts, tmp_path, replace(stage, accumulation=3), None))
+    assert cut[0] == pytest.approx(whole[0], rel=1e-5)
+    assert cut[1] == pytest.approx(whole[1], rel=1e-4)
+    for name, gradient in whole[2].items():
+        torch.testing.assert_close(cut[2][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_sample_that_stands_in_leaves_the_step_its_weight(parts, tmp_path, monkeypatch):
+    """One batch, a sample of it unreadable: as if the one that stands in had been picked."""
+    stage = Stage("s", ("connector",), batch_size=2, clip=1e9, learning_rate=1e-30)
+    run = a_run(parts, tmp_path, stage, None)
+    picks = [Pick(1, 0), Pick(5, 0)]  # of different lengths
+    assert len(run.data.encoded[1].labels) != len(run.data.encoded[5].labels)
+    monkeypatch.setattr(loop.Order, "at", lambda *_: [picks[0], picks[0]])
+    expected = step_of(parts, run)
+    monkeypatch.setattr(loop.Order, "at", lambda *_: picks)
+    tried = run.data._tried
+    monkeypatch.setattr(run.data, "_tried", lambda pick: tried(pick) if pick.index == 1 else None)
+    found = step_of(parts, run)
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    for name, gradient in expected[2].items():
+        torch.testing.assert_close(found[2][name], gradient)
+
+
+class Watched(torch.optim.SGD):
+    """Remembers, at each step, the rate, the gradients' norm, and which parts are in training."""
+
+    def __init__(self, learnt, model):
+        super().__init__(learnt.values(), lr=123.0)
+        self.model, self.rates, self.norms, self.modes = model, [], [], []
+
+    def step(self):
+        self.rates.append(self.param_groups[0]["lr"])
+        gradients = [p.grad for p in self.param_groups[0]["params"] if p.grad is not None]
+        self.norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+        self.modes.append({name: part.training for name, part in self.model.named_children()})
+        super().step()
+
+
+def trained(parts, tmp_path, monkeypatch, stage):
+    watched = []
+    monkeypatch.setattr(
+        loop,
+        "make_optimizer",
+        lambda _, learnt: watched.append(Watched(learnt, parts[0])) or watched[0],
+    )
+    run = a_run(parts, tmp_path, stage, None)
+    train_stage(parts[0], run, Accelerator(cpu=True))
+    return watched[0]
+
+
+def test_every_step_is_clipped_at_its_rate_and_in_training_mode(parts, tmp_path, monkeypatch):
+    stage = Stage(
+        "s", ("connector",), batch_size=2, steps=4, clip=1e-3, learning_rate=0.1,
+        minimum_rate=0.05, warmup=0.5, evaluate_every=1,
+    )  # fmt: skip
+    optimizer = trained(parts, tmp_path, monkeypatch, stage)
+    assert optimizer.rates == [learning_rate(stage, step, 4) for step in range(4)]
+    assert len(set(optimizer.rates)) > 2
+    assert optimizer.norms == [pytest.approx(1e-3, rel=1e-3)] * 4
+    for modes in optimizer.modes:  # after each held-out loss too
+        assert [name for name, training in modes.items() if training] == ["connector"]
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000004"]
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(parts, tmp_path, monkeypatch):
+    stage = Stage("s", ("connector",), batch_size=2, steps=4, checkpoint_every=1)
+    calls = []
+
+    def broken(model, batch):
+        calls.append(batch)
+        total, count = next_token(model, batch)
+        return (total * torch.nan if len(calls) == 3 else total), count
+
+    next_token = loop.objective_named("next_token").loss
+    monkeypatch.setattr(loop, "held_out_losses", lambda *_: HeldOutLosses(None, None))
+    monkeypatch.setattr(
+        loop, "objective_named", lambda _: SimpleNamespace(loss=broken, pairs=False)
+    )
+    run = a_run(parts, tmp_path, stage, None)
+    with pytest.raises(PolysenseError, match=r"stages\.s, step 3 \(samples .*the loss is nan"):
+        train_stage(parts[0], run, Accelerator(cpu=True))
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-000001", "step-000002"]
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2

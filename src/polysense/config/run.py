@@ -36,6 +36,9 @@ class Stage:
     with every expert of a UPM as a copy of the first (OneLLM, section 3.2). `steps` counts
     optimizer steps in place of `epochs`.
 
+    `weight_decay` is for matrices; `also_decay` holds patterns, as `learn` does, of norms, biases,
+    queries, tags, gates and the like that decay as well (training/optimizer.py).
+
     `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
     (data/packing.py), which changes the speed and not the losses.
     """
@@ -60,6 +63,7 @@ class Stage:
     minimum_rate: float = 0.0
     warmup: float = 0.05
     weight_decay: float = 0.0
+    also_decay: tuple[str, ...] = ()
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     checkpoint_every: int = 100

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from polysense.training.journal import read_log
 from polysense.writing import replacing
 
 ACROSS = 3  # stages side by side
@@ -40,8 +40,7 @@ def draw_losses(logs: Sequence[Path], to: Path) -> None:
 
 def draw_stage(panel, log: Path) -> None:
     """Draw one stage's curves into a matplotlib panel."""
-    text = log.read_text(encoding="utf-8") if log.is_file() else ""
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = read_log(log)
     for name, label, style in LINES:
         points = [(line["step"], line[name]) for line in lines if name in line]
         if points:

@@ -2,7 +2,9 @@
 
 A checkpoint is a folder `step-000200` with what the stage learns, AdamW's moments, and the step;
 the data order and random numbers follow from the step (order.py). It is written under another name,
-flushed to the disk and renamed, so that a folder with its final name is whole. No pickle.
+flushed to the disk and renamed, so that a folder with its final name is whole. state.json holds a
+checksum of every file, itself among them: a checkpoint that the disk has damaged is told, and the
+one before it is taken. No pickle.
 """
 
 from __future__ import annotations
@@ -10,15 +12,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from polysense.errors import PolysenseError
+from polysense.training.disk_room import check_room
 
 KEPT = 2
+STATE, WEIGHTS, OPTIMIZER = "state.json", "weights.safetensors", "optimizer.safetensors"
+NAME, SCRATCH = "step-", ".writing-"
+CHUNK = 2**20
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint that was written whole is so no more; the message says what is wrong."""
 
 
 def save_checkpoint(
@@ -31,23 +44,43 @@ def save_checkpoint(
     """Write folder/step-N atomically, then drop all but the newest two. Returns its path.
 
     `notes` is what must agree when the run is resumed (config hash) and goes into state.json.
+    Raises PolysenseError where the disk is full; the older checkpoints stay whole.
     """
-    final = folder / f"step-{step:06d}"
-    scratch = folder / f".writing-{step:06d}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    final = folder / f"{NAME}{step:06d}"
+    scratch = folder / f"{SCRATCH}{step:06d}"
+    remove_leftovers(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in learnt.items()}
-    save_file(weights, scratch / "weights.safetensors")
-    save_file(optimizer_tensors(learnt, optimizer), scratch / "optimizer.safetensors")
-    (scratch / "state.json").write_text(json.dumps({"step": step, **notes}, indent=2) + "\n")
-    for path in scratch.iterdir():
-        flush(path)
-    shutil.rmtree(final, ignore_errors=True)
-    scratch.replace(final)
+    moments = optimizer_tensors(learnt, optimizer)
+    try:
+        scratch.mkdir(parents=True)
+        check_room(folder, sum(t.nbytes for part in (weights, moments) for t in part.values()))
+        save_file(weights, scratch / WEIGHTS)
+        save_file(moments, scratch / OPTIMIZER)
+        write_state(scratch, {"step": step, **notes})
+        for path in scratch.iterdir():
+            flush(path)
+        shutil.rmtree(final, ignore_errors=True)
+        scratch.replace(final)
+    except (OSError, SafetensorError) as error:
+        kept = ", ".join(path.name for path in all_checkpoints(folder)) or "none"
+        raise PolysenseError(
+            f"{final} cannot be written ({error}); older checkpoints are whole: {kept}. Make room "
+            "and give the same command again"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     flush(folder)
-    for old in complete_checkpoints(folder)[:-KEPT]:
+    for old in all_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
     return final
+
+
+def write_state(folder: Path, values: dict[str, Any]) -> None:
+    """Write state.json: `values`, the checksums of the other files, and that of the two."""
+    sums = {path.name: file_checksum(path) for path in sorted(folder.iterdir())}
+    state = {**values, "checksums": sums}
+    state["checksum"] = state_checksum(state)
+    (folder / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
 def flush(path: Path) -> None:
@@ -59,9 +92,21 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Return the whole checkpoints of a folder, oldest first; half-written ones do not count."""
-    return sorted(path.parent for path in folder.glob("step-*/state.json"))
+def remove_leftovers(folder: Path) -> None:
+    """Remove what saves that were killed have left."""
+    for path in folder.glob(f"{SCRATCH}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def all_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder by their steps, the oldest first."""
+    found = [path for path in folder.glob(f"{NAME}*") if path.name[len(NAME) :].isdigit()]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step in a checkpoint's name."""
+    return int(checkpoint.name[len(NAME) :])
 
 
 def optimizer_tensors(
@@ -80,32 +125,79 @@ def load_newest(
     learnt: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     notes: dict[str, Any],
-) -> int:
-    """Load the newest checkpoint into parameters and optimizer; return its step, 0 if none.
+) -> tuple[int, dict[Path, str]]:
+    """Load the newest whole checkpoint into parameters and optimizer.
 
+    Returns its step, 0 if there is none, and {checkpoint: what is wrong} of newer, damaged ones.
     Raises PolysenseError where the checkpoint belongs to another configuration.
     """
-    checkpoints = complete_checkpoints(folder)
-    if not checkpoints:
-        return 0
-    newest = checkpoints[-1]
-    state = json.loads((newest / "state.json").read_text())
-    for name, value in notes.items():
-        if state.get(name) != value:
-            raise PolysenseError(
-                f"{newest} was written with another {name}: give the run another --run folder, or "
-                "delete it to start anew"
-            )
-    weights = load_file(newest / "weights.safetensors")
-    if set(weights) != set(learnt):
-        raise PolysenseError(f"{newest} holds other parameters than this stage learns")
+    damaged: dict[Path, str] = {}
+    for path in reversed(all_checkpoints(folder)):
+        try:
+            state = read_state(path)
+            check_notes(path, state, notes)
+            weights, moments = load_file(path / WEIGHTS), load_file(path / OPTIMIZER)
+        except (DamagedCheckpoint, SafetensorError, OSError) as error:
+            damaged[path] = str(error)
+            continue
+        if set(weights) != set(learnt):
+            raise PolysenseError(f"{path} holds other parameters than this stage learns")
+        fill_in(learnt, optimizer, weights, moments)
+        return int(state["step"]), damaged
+    return 0, damaged
+
+
+def fill_in(
+    learnt: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    weights: Mapping[str, torch.Tensor],
+    moments: Mapping[str, torch.Tensor],
+) -> None:
+    """Copy a checkpoint's tensors into parameters and the optimizer's state."""
     with torch.no_grad():
         for name, parameter in learnt.items():
             parameter.copy_(weights[name])
-    moments = load_file(newest / "optimizer.safetensors")
     for key, value in moments.items():
         name, moment = key.rsplit("/", 1)
         parameter = learnt[name]
         place = "cpu" if moment == "step" else parameter.device
         optimizer.state[parameter][moment] = value.to(place)
-    return int(state["step"])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's state.json; DamagedCheckpoint where a file is not as it was written."""
+    try:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        known = state["checksums"]
+        whole = state.pop("checksum") == state_checksum(state)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpoint(f"{STATE} is cut or changed") from error
+    if not whole:
+        raise DamagedCheckpoint(f"{STATE} is changed")
+    for name in (WEIGHTS, OPTIMIZER):
+        if file_checksum(path / name) != known.get(name):
+            raise DamagedCheckpoint(f"{name} is cut or changed")
+    return state
+
+
+def check_notes(path: Path, state: dict[str, Any], notes: dict[str, Any]) -> None:
+    """Check that a checkpoint was written under the same notes (config, data)."""
+    for name, value in notes.items():
+        if state.get(name) != value:
+            raise PolysenseError(
+                f"{path} was written with another {name}: give the run another --run folder"
+            )
+
+
+def state_checksum(state: dict[str, Any]) -> str:
+    """Return CRC-32 over the values of a state."""
+    return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
+
+
+def file_checksum(path: Path) -> str:
+    """Return CRC-32 over a file's bytes."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            value = zlib.crc32(chunk, value)
+    return f"{value:08x}"

@@ -25,6 +25,7 @@ from polysense.training.probe import HeldOutLosses
 from polysense.writing import write_text
 
 LOG = "log.jsonl"
+FIRST_TOLD, TOLD_EVERY = 5, 20  # steps that are printed where there is no bar
 
 
 def progress_bar(console: Console, *columns: str, disable: bool = False) -> Progress:
@@ -57,7 +58,7 @@ class Journal:
         self.progress = progress_bar(
             self.console,
             "{task.fields[rate]:.2f} steps/s",
-            "loss {task.fields[loss]:.3f}",
+            "{task.fields[loss]}",
             disable=not main or not self.console.is_terminal,
         )
         self.mean: float | None = None
@@ -72,7 +73,7 @@ class Journal:
         self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.first + 1)
         self.progress.start()
         self.task = self.progress.add_task(
-            self.stage, total=self.steps, completed=self.first, rate=0.0, loss=float("nan")
+            self.stage, total=self.steps, completed=self.first, rate=0.0, loss=""
         )
         return self
 
@@ -104,23 +105,29 @@ class Journal:
         speed = (step - self.first) / self.seconds
         values = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
         self._write({**values, "waited": waited / seconds, "processor_seconds": busy})
-        self.progress.update(self.task, completed=step, rate=speed, loss=self.mean)
-        if not self.console.is_terminal and (step % 20 == 0 or step == self.steps):
-            left = (self.steps - step) / speed
+        said = f"loss {loss:.3f} (mean {self.mean:.3f})"
+        self.progress.update(self.task, completed=step, rate=speed, loss=said)
+        if not self.console.is_terminal and self._is_told(step):
+            left = readable_seconds((self.steps - step) / speed)
             self.console.print(
-                f"{self.stage} {step}/{self.steps}  loss {self.mean:.3f}  "
-                f"{speed:.2f} steps/s  waiting {self.waited / self.seconds:.0%}  ETA {left:.0f} s"
+                f"{self.stage} {step}/{self.steps}  {said}  {speed:.2f} steps/s  "
+                f"waiting {self.waited / self.seconds:.0%}  ETA {left}"
             )
 
+    def _is_told(self, step: int) -> bool:
+        """Whether a step is printed where there is no bar: early, so that the ETA is known soon."""
+        return step - self.first == FIRST_TOLD or step % TOLD_EVERY == 0 or step == self.steps
+
     def held_out(self, step: int, losses: HeldOutLosses) -> None:
-        """Note the held-out loss and its blind twin."""
-        if not self.main:
+        """Note the held-out loss and its blind twin, as far as there are such."""
+        if not self.main or losses.true is None:
             return
-        self._write({"step": step, "held_out_loss": losses.true, "blind_loss": losses.blind})
-        self.console.print(
-            f"{self.stage} step {step}: held-out loss {losses.true:.3f}, "
-            f"with shuffled signals {losses.blind:.3f} nats a token"
-        )
+        values = {"held_out_loss": losses.true, "blind_loss": losses.blind}
+        self._write({"step": step} | {k: value for k, value in values.items() if value is not None})
+        said = f"{self.stage} step {step}: held-out loss {losses.true:.3f}"
+        if losses.blind is not None:
+            said += f", with shuffled signals {losses.blind:.3f}"
+        self.console.print(f"{said} nats a token")
 
     def _write(self, values: dict[str, Any]) -> None:
         self.file.write(json.dumps({"stage": self.stage, **values}) + "\n")
@@ -130,16 +137,32 @@ class Journal:
                 self.board.add_scalar(f"{self.stage}/{name}", value, values["step"])
 
 
-def keep_until(path: Path, step: int) -> None:
-    """Keep the lines of a log up to `step`; a line cut short by a kill is dropped with the rest."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as a person would say it: "45 s", "12 min 5 s", "3 h 20 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log, in order; what a kill or the disk has damaged is left out."""
+    lines = []
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError:
+            values = json.loads(line.decode("utf-8"))
+        except ValueError:  # cut short, or no UTF-8
             continue
-        if values["step"] <= step:
-            kept.append(line + "\n")
-    write_text(path, "".join(kept))
+        if isinstance(values, dict) and isinstance(values.get("step"), int):
+            lines.append(values)
+    return lines
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Keep the lines of a log up to `step`, so that the curve has each step once."""
+    if path.is_file():
+        kept = [values for values in read_log(path) if values["step"] <= step]
+        write_text(path, "".join(json.dumps(values) + "\n" for values in kept))

@@ -1,21 +1,20 @@
 """The one training loop. Model, stage, data and objective are its arguments; it never asks which.
 
 A step takes the samples that `order.at(step)` names, cut over processes and micro-batches, which
-are read ahead; the loss of each label weighs the same wherever it lands. Gradients are summed over
-processes by hand, for every learnt parameter, so that a process whose samples lack a sense cannot
-hang the others.
+are read ahead; the loss of each label weighs the same wherever it lands (distributed.py sums over
+processes). A loss or gradient that is not finite ends the training before it touches the weights.
 """
 
 from __future__ import annotations
 
-import signal
+import shutil
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -26,10 +25,13 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.model.selection import freeze_all_but
 from polysense.model.upm import UniversalProjection
 from polysense.training.ahead import ReadAhead
-from polysense.training.checkpoint import load_newest, save_checkpoint
+from polysense.training.checkpoint import load_newest, remove_leftovers, save_checkpoint
 from polysense.training.dataset import TrainingData
+from polysense.training.distributed import scale_gradients, sum_gradients, summed_totals
+from polysense.training.interruption import interruptible
 from polysense.training.journal import Journal
 from polysense.training.objectives import objective_named
+from polysense.training.optimizer import clip_and_step, make_optimizer, set_learning_rate
 from polysense.training.order import Order, Pick, grouped, learning_rate
 from polysense.training.probe import held_out_losses
 from polysense.types import Batch
@@ -60,21 +62,24 @@ class StageRun:
         return self.stage.steps or self.order.steps(self.stage.epochs)
 
 
+class Step(NamedTuple):
+    """What one step came to: mean loss per label in nats, the gradient's norm, and whether some
+    process would stop after it."""
+
+    loss: float
+    norm: float
+    stop: bool
+
+
 def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) -> None:
-    """Train one stage to its end, from its newest checkpoint where there is one."""
+    """Train one stage to its end, from its newest whole checkpoint where there is one."""
     stage = run.stage
     learnt = freeze_all_but(model, stage.learn)
     train_mode(model, learnt)
-    optimizer = torch.optim.AdamW(
-        learnt.values(),
-        lr=stage.learning_rate,
-        betas=stage.betas,
-        weight_decay=stage.weight_decay,
-        fused=True,
-    )
+    optimizer = make_optimizer(stage, learnt)
     if stage.copy_experts and isinstance(model.connector, UniversalProjection):
         model.connector.copy_expert()
-    first = load_newest(run.folder, learnt, optimizer, run.notes)
+    first = resume(run, learnt, optimizer, accelerator)
     if first >= run.steps:
         return
     main = accelerator.is_main_process
@@ -85,20 +90,43 @@ def train_stage(model: PolysenseModel, run: StageRun, accelerator: Accelerator) 
     ):
         for step in range(first, run.steps):
             started, waited, busy = time.monotonic(), batches.waited, time.process_time()
-            loss, norm = take_step(model, run, step, learnt, optimizer, accelerator, batches)
+            taken = take_step(model, run, step, learnt, optimizer, accelerator, batches, stopped)
             done, seconds = step + 1, time.monotonic() - started
             rate, waited = optimizer.param_groups[0]["lr"], batches.waited - waited
             busy = time.process_time() - busy
-            log.step(done, loss, rate, norm, seconds, waited, busy)
+            log.step(done, taken.loss, rate, taken.norm, seconds, waited, busy)
             last = done == run.steps
             if main and (done % stage.evaluate_every == 0 or last):
                 log.held_out(done, held_out_losses(model, run.held_out, run.dtype, stage))
                 train_mode(model, learnt)
-            if main and (done % stage.checkpoint_every == 0 or last or stopped):
+            if main and (done % stage.checkpoint_every == 0 or last or taken.stop):
                 save_checkpoint(run.folder, done, learnt, optimizer, run.notes)
             accelerator.wait_for_everyone()
-            if stopped and not last:
+            if taken.stop:
                 raise KeyboardInterrupt
+        if summed_totals(0.0, 0, bool(stopped), accelerator).stop:
+            raise KeyboardInterrupt  # asked for while the last checkpoint was written
+
+
+def resume(
+    run: StageRun,
+    learnt: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> int:
+    """Load the newest whole checkpoint; return its step. Damaged ones are named, then removed."""
+    first, damaged = load_newest(run.folder, learnt, optimizer, run.notes)
+    accelerator.wait_for_everyone()  # all have read before anything goes
+    if accelerator.is_main_process:
+        remove_leftovers(run.folder)
+        for path, reason in damaged.items():
+            print(
+                f"{path} is damaged ({reason}) and removed: {run.stage.name} goes on from "
+                f"step {first}",
+                file=sys.stderr,
+            )
+            shutil.rmtree(path, ignore_errors=True)
+    return first
 
 
 def take_step(
@@ -109,32 +137,37 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     batches: Iterator[Batch],
-) -> tuple[float, float]:
-    """One optimizer step; returns the mean loss per label in nats and the gradient's norm.
+    stopped: Sequence[float] = (),
+) -> Step:
+    """One optimizer step, of which each label weighs the same, whichever process has it.
 
-    `batches` gives this process's micro-batches of the step, those of `my_parts`.
+    `batches` gives this process's micro-batches of the step, those of `my_parts`; `stopped` has an
+    entry once this process has been asked to stop.
     """
     objective = objective_named(run.stage.objective)
     picks = run.order.at(step)
-    terms = len(picks) if objective.pairs else sum(label_count(run.data, pick) for pick in picks)
-    rate = learning_rate(run.stage, step, run.steps)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    foreseen = len(picks) if objective.pairs else sum(label_count(run.data, p) for p in picks)
+    set_learning_rate(optimizer, learning_rate(run.stage, step, run.steps))
     optimizer.zero_grad(set_to_none=True)
-    loss = torch.zeros((), device=accelerator.device)
+    loss, terms = torch.zeros(2, device=accelerator.device)
     for part, _ in my_parts(run, step, accelerator):
         batch = next(batches).to(accelerator.device)
         torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + part)
         with torch.autocast(accelerator.device.type, run.dtype, enabled=run.dtype != torch.float32):
-            total, _ = objective.loss(model, batch)
-        accelerator.backward(total / terms)
-        loss += total.detach() / terms
-    if accelerator.num_processes > 1:
-        sum_gradients(learnt, accelerator)
-        loss = torch.as_tensor(accelerator.reduce(loss, "sum"))
-    norm = torch.nn.utils.clip_grad_norm_(learnt.values(), run.stage.clip)
-    optimizer.step()
-    return float(loss), float(norm)
+            total, count = objective.loss(model, batch)
+        accelerator.backward(total / foreseen)
+        loss += total.detach() / foreseen
+        terms += count
+    sum_gradients(learnt.values(), accelerator)
+    totals = summed_totals(float(loss), int(terms), bool(stopped), accelerator)
+    # A sample that stands in for an unreadable one has labels of its own number.
+    factor = foreseen / totals.terms if totals.terms else 1.0
+    scale_gradients(learnt.values(), factor)
+    loss_per_term = totals.loss * factor
+    keys = ", ".join(run.data.samples[pick.index].key for pick in picks[:3])
+    where = f"stages.{run.stage.name}, step {step + 1} (samples {keys}, ...)"
+    norm = clip_and_step(optimizer, learnt.values(), run.stage.clip, loss_per_term, where)
+    return Step(loss_per_term, norm, totals.stop)
 
 
 def my_parts(run: StageRun, step: int, accelerator: Accelerator) -> list[tuple[int, list[Pick]]]:
@@ -159,47 +192,8 @@ def label_count(data: TrainingData, pick: Pick) -> int:
     return sum(label != IGNORED for label in data.encoded[pick.index].labels[1:])
 
 
-def sum_gradients(learnt: dict[str, torch.nn.Parameter], accelerator: Accelerator) -> None:
-    """Sum gradients over processes; a parameter unused here takes part with zeros.
-
-    One that no process used keeps none, as in a single process: weight decay leaves it alone.
-    """
-    used = torch.tensor([float(p.grad is not None) for p in learnt.values()])
-    used = torch.as_tensor(accelerator.reduce(used.to(accelerator.device), "sum"))
-    for parameter, users in zip(learnt.values(), used.tolist(), strict=True):
-        if not users:
-            continue
-        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-        parameter.grad = torch.as_tensor(accelerator.reduce(gradient, "sum"))
-
-
 def train_mode(model: PolysenseModel, learnt: dict[str, torch.nn.Parameter]) -> None:
     """Put the parts that learn into training mode and all others into evaluation mode."""
     parts = {name.split(".")[0] for name in learnt}
     for name, part in model.named_children():
         part.train(name in parts)
-
-
-@contextmanager
-def interruptible() -> Iterator[list[bool]]:
-    """Turn Ctrl-C and SIGTERM into a mark that the loop reads between steps (a list, once filled).
-
-    The second signal ends the program as usual.
-    """
-    stopped: list[bool] = []
-    previous = {}
-
-    def mark(number: int, _: Any) -> None:
-        stopped.append(True)
-        signal.signal(number, previous[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, mark)
-    except ValueError:
-        pass  # not the main thread: signals are somebody else's
-    try:
-        yield stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The held-out loss during training, and its blind twin: the same pictures, shuffled.
+"""The held-out loss during training, and its blind twin: the same signals, shuffled.
 
 A model that reads its signals has a lower loss than with somebody else's; the gap is the sense.
 """
@@ -6,25 +6,33 @@ A model that reads its signals has a lower loss than with somebody else's; the g
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
 from polysense.config import Stage
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.dataset import TrainingData
+from polysense.training.forgetting import in_turn
 from polysense.training.objectives import objective_named
 from polysense.training.order import Pick
+from polysense.types import Batch, Text
 
 MOST = 96  # held-out samples, spread evenly: a glance during training, not the evaluation
 
 
 @dataclass(frozen=True)
 class HeldOutLosses:
-    """Mean loss per label, in nats: with the true signals, and with shuffled ones."""
+    """Mean loss per label, in nats: with the true signals, and with shuffled ones.
 
-    true: float
-    blind: float
+    None where there is none: a lone signal has no stranger to be shuffled with, and a loss that
+    compares samples of a batch says nothing of one.
+    """
+
+    true: float | None
+    blind: float | None
 
 
 @torch.inference_mode()
@@ -33,22 +41,50 @@ def held_out_losses(
 ) -> HeldOutLosses:
     """Score held-out samples by the stage's own objective; the model is left in eval mode."""
     model.eval()
-    loss = objective_named(stage.objective).loss
-    size = max(2, stage.batch_size)
-    sums = {"true": 0.0, "blind": 0.0}
-    labels = 0
-    # View 0 of a cached signal is the signal itself, which is what pick.epoch + index selects here.
-    indices = range(0, len(data), math.ceil(len(data) / MOST))
-    starts = [s for s in range(0, len(indices), size) if len(indices) - s > 1]
-    for start in starts:
-        picks = [Pick(i, -i) for i in indices[start : start + size]]
-        batch = data.batch(picks).to(model.device)
-        with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
-            total, count = loss(model, batch)
-            for kind in ("signals", "features"):
-                batch[kind] = {name: value.roll(1, dims=0) for name, value in batch[kind].items()}
-            blind, _ = loss(model, batch)
-        sums["true"] += float(total)
-        sums["blind"] += float(blind)
-        labels += int(count)
-    return HeldOutLosses(sums["true"] / max(1, labels), sums["blind"] / max(1, labels))
+    objective = objective_named(stage.objective)
+    sums, labels = {"true": 0.0, "blind": 0.0}, {"true": 0, "blind": 0}
+    for indices in probe_batches(data, max(2, stage.batch_size)):
+        if objective.pairs and len(indices) == 1:
+            continue
+        # View 0 of a cached signal is the signal itself: pick.epoch + index selects it here.
+        batch = data.batch([Pick(index, -index) for index in indices]).to(model.device)
+        kinds = ["true", "blind"] if can_be_shuffled(batch) else ["true"]
+        for kind in kinds:
+            if kind == "blind":
+                shuffle(batch)
+            with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
+                total, count = objective.loss(model, batch)
+            sums[kind] += float(total)
+            labels[kind] += int(count)
+    means = {kind: sums[kind] / labels[kind] if labels[kind] else None for kind in sums}
+    return HeldOutLosses(**means)
+
+
+def probe_batches(data: TrainingData, size: int) -> Iterator[list[int]]:
+    """Yield the indices of at most `size` samples of one sense, `MOST` in all.
+
+    Texts take turns, so that a neighbour's signal is seldom one of the same caption; no batch is of
+    one sample, unless its sense has no other.
+    """
+    by_sense: dict[str, dict[str, list[int]]] = {}
+    for index in range(0, len(data), math.ceil(len(data) / MOST)):
+        sample = data.samples[index]
+        said = repr([part for part in sample.messages[-1].parts if isinstance(part, Text)])
+        by_sense.setdefault(sample.senses, {}).setdefault(said, []).append(index)
+    for groups in by_sense.values():
+        indices = in_turn(list(groups.values()))
+        count = max(1, min(math.ceil(len(indices) / size), len(indices) // 2))
+        bounds = [len(indices) * number // count for number in range(count + 1)]
+        yield from (indices[start:end] for start, end in pairwise(bounds))
+
+
+def can_be_shuffled(batch: Batch) -> bool:
+    """Whether a batch has signals, and of each sense more than one."""
+    signals = [value for kind in ("signals", "features") for value in batch[kind].values()]
+    return bool(signals) and all(len(value) > 1 for value in signals)
+
+
+def shuffle(batch: Batch) -> None:
+    """Give each place of a signal the signal before it."""
+    for kind in ("signals", "features"):
+        batch[kind] = {name: value.roll(1, dims=0) for name, value in batch[kind].items()}

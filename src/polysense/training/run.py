@@ -1,18 +1,21 @@
 """A run from its config to a trained model in a folder: build, cache features, train, save.
 
-The folder holds run.json (the resolved config), stages/ (checkpoints and logs), and at the end what
-`PolysenseModel.from_pretrained(folder)` needs. The same call on the same folder continues.
+The folder holds run.json (the resolved config), data.json (what it is trained on), stages/
+(checkpoints and logs), and at the end what `PolysenseModel.from_pretrained(folder)` needs. The same
+call on the same folder continues.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from rich.console import Console
 
 from polysense.config import RunConfig
@@ -27,31 +30,44 @@ from polysense.model.llm import load_reader, load_text_tokenizer, stop_at
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.preprocessing import signal_options
 from polysense.model.references import fingerprints
-from polysense.overrides import from_json, to_json
+from polysense.overrides import to_json
 from polysense.training.allocator import keep_freed_memory
 from polysense.training.beginning import begin, caption_reader, with_beginning
+from polysense.training.checkpoint import KEPT
+from polysense.training.data_record import (
+    check_data,
+    read_data_record,
+    record_data,
+    write_data_record,
+)
+from polysense.training.disk_room import bytes_in, bytes_of_run, check_room
+from polysense.training.feature_progress import fill_cache
 from polysense.training.features import FeatureCache
 from polysense.training.named_parts import check_names
-from polysense.training.run_folder import check_run_folder
+from polysense.training.run_folder import (
+    RUN_FILE,
+    STAGES,
+    check_folder,
+    claim,
+    finished,
+    has_begun,
+)
+from polysense.training.run_lock import locked
 from polysense.training.stages import (
     Trainee,
     check_stages,
     encoder_learns,
-    fill_cache,
-    finished,
     learning_senses,
     print_learning_table,
     stages_until,
     train_stages,
 )
 from polysense.training.unreadable import Unreadable
-from polysense.writing import write_text
-
-RUN_FILE = "run.json"
 
 
 def resolve(config: RunConfig) -> RunConfig:
     """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
+    check_parts(config)
     sources = config.model.sources
     senses = {
         name: {
@@ -61,6 +77,29 @@ def resolve(config: RunConfig) -> RunConfig:
         for name, own in config.model.modalities.items()
     }
     return replace(config, model=with_beginning(replace(config.model, modalities=senses)))
+
+
+def check_parts(config: RunConfig) -> None:
+    """Check that LLM and encoder are no runs of Polysense."""
+    for part in ("llm", "encoder"):
+        name = getattr(config.model, part).name
+        if is_run(name):
+            raise PolysenseError(
+                f"model.{part}.name={name!r} is a run of Polysense, and no run can grow out of "
+                f"another yet: name the {part} it was made of (`polysense describe {name}`); "
+                f"`polysense train --run {name}` goes on with that run itself"
+            )
+
+
+def is_run(name: str | None) -> bool:
+    """Whether `name` is the folder of a run or of a saved model of ours."""
+    if not name or not Path(name).is_dir():
+        return False
+    try:
+        values = json.loads((Path(name) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return (Path(name) / RUN_FILE).is_file()
+    return isinstance(values, dict) and values.get("model_type") == PolysenseConfig.model_type
 
 
 def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
@@ -78,33 +117,6 @@ def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     return model, processor
 
 
-def read_run(folder: Path) -> RunConfig:
-    """Read the resolved config of a run folder."""
-    path = folder / RUN_FILE
-    if not path.is_file():
-        raise PolysenseError(f"{str(folder)!r} is no run folder: it holds no {RUN_FILE}")
-    try:
-        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
-    except json.JSONDecodeError as error:
-        raise PolysenseError(f"{path} is damaged: {error}") from error
-
-
-def claim(folder: Path, config: RunConfig) -> None:
-    """Make the run folder and note the config; one of another config is left as it is."""
-    path = folder / RUN_FILE
-    if path.is_file():
-        if to_json(read_run(folder)) != to_json(config):
-            raise PolysenseError(
-                f"{str(folder)!r} holds a run of another config (see {path}): give another --run "
-                "folder, or delete it"
-            )
-        return
-    if folder.is_dir() and any(folder.iterdir()):
-        raise PolysenseError(f"{str(folder)!r} is not empty and holds no run: give another --run")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(to_json(config), indent=2) + "\n")
-
-
 def split_of(config: RunConfig) -> Split:
     """Read the manifest and split it."""
     records = read_manifest(config.data.manifest, list(config.model.modalities))
@@ -120,10 +132,10 @@ def train(
     folder is made.
     """
     keep_freed_memory()
-    check_run_folder(folder)
     check_names(config, until)
     console = Console(file=sys.stderr)
     config = resolve(config)
+    check_folder(folder, config)
     split = split_of(config)
     # Without cpu=True accelerate takes no notice of torchrun on a machine without GPUs.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
@@ -133,10 +145,52 @@ def train(
     check_template(processor.chat, config.model.llm.name)
     stop_at(model.llm, processor.chat.ends)
     stages = stages_until(config, until)
-    if accelerator.is_main_process:
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            if not finished(folder):
+                room = bytes_of_run(model, config.stages, KEPT) - bytes_in(folder / STAGES)
+                check_room(folder, room, "for the run's checkpoints")
+            stack.enter_context(taken(folder, config, split))
+        accelerator.wait_for_everyone()
+        model.to(accelerator.device)
+        trainee = prepare(config, folder, cache_folder, model, processor, split, console)
+        train_stages(trainee, config, stages, folder, accelerator)
+        whole = stages == config.stages
+        if whole and accelerator.is_main_process and not finished(folder):
+            processor.save_pretrained(folder)
+            model.save_pretrained(folder)
+        accelerator.wait_for_everyone()
+    return trainee
+
+
+@contextmanager
+def taken(folder: Path, config: RunConfig, split: Split) -> Iterator[None]:
+    """Hold the run folder for this process, with the config and the data noted in it."""
+    begun = has_begun(folder)
+    before = read_data_record(folder) if begun else None
+    data = record_data(split, before)
+    check_data(folder, data, before)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PolysenseError(f"{str(folder)!r} cannot be made: {error.strerror}") from error
+    with locked(folder):
+        check_folder(folder, config)  # another process may have been here since
         claim(folder, config)
-    accelerator.wait_for_everyone()
-    model.to(accelerator.device)
+        write_data_record(folder, data)
+        yield
+
+
+def prepare(
+    config: RunConfig,
+    folder: Path,
+    cache_folder: Path | None,
+    model: PolysenseModel,
+    processor: PolysenseProcessor,
+    split: Split,
+    console: Console,
+) -> Trainee:
+    """Compute the features, if the encoder rests, and leave out what cannot be read."""
     total = len(split.train) + len(split.held_out)
     unreadable = Unreadable(folder, total, config.data.bad_share, console)
     cache = None
@@ -146,14 +200,7 @@ def train(
         bad = fill_cache(cache, split.train + split.held_out, console)
         unreadable.note(bad)
         split = split.without(bad)
-    if accelerator.is_main_process:
+    if PartialState().is_main_process:
         print_learning_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
-    trainee = Trainee(model, processor, split, cache, unreadable.note)
-    train_stages(trainee, config, stages, folder, accelerator)
-    whole = stages == config.stages
-    if whole and accelerator.is_main_process and not finished(folder):
-        processor.save_pretrained(folder)
-        model.save_pretrained(folder)
-    accelerator.wait_for_everyone()
-    return trainee
+    return Trainee(model, processor, split, cache, unreadable.note)

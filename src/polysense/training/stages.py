@@ -29,7 +29,7 @@ from polysense.model.selection import named, select
 from polysense.model.upm import UniversalProjection
 from polysense.overrides import to_json
 from polysense.training.dataset import TrainingData
-from polysense.training.features import FeatureCache, media_of
+from polysense.training.features import FeatureCache
 from polysense.training.forgetting import (
     SenseScore,
     forgetting_table,
@@ -37,12 +37,11 @@ from polysense.training.forgetting import (
     read_scores,
     score_sense,
 )
-from polysense.training.journal import progress_bar
 from polysense.training.loop import StageRun, train_stage
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.paired import check_one_signal, check_pairs
+from polysense.training.plan import print_plan
 from polysense.training.unreadable import Note
-from polysense.types import Media
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,6 @@ def print_learning_table(model: PolysenseModel, config: RunConfig, console: Cons
     console.print(table)
 
 
-def fill_cache(cache: FeatureCache, records: list[Record], console: Console) -> dict[Media, str]:
-    """Compute the features of all records, with a progress bar; return those that failed."""
-    media = media_of(records)
-    with progress_bar(console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("features", total=len(media))
-        return cache.fill(media, lambda count: progress.advance(task, count))
-
-
 def stages_until(config: RunConfig, until: str | None) -> tuple[Stage, ...]:
     """Return the stages of `config` up to the one called `until`, or all."""
     names = [stage.name for stage in config.stages]
@@ -135,8 +126,8 @@ def train_stages(
     model, known = trainee.model, set()
     console = Console(file=sys.stderr)
     digest = hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()[:16]
-    for stage in stages:
-        run = StageRun(
+    runs = [
+        StageRun(
             stage=stage,
             data=training_data(trainee, stage, trainee.split.train),
             held_out=training_data(trainee, stage, trainee.split.held_out),
@@ -145,6 +136,12 @@ def train_stages(
             dtype=compute_dtype(config.model.precision),
             notes={"config": digest},
         )
+        for stage in stages
+    ]
+    if accelerator.is_main_process:
+        print_plan(runs, console)
+    for run in runs:
+        stage = run.stage
         train_stage(model, run, accelerator)
         known |= {sample.senses for sample in run.data.samples}
         if stage.score and accelerator.is_main_process and stage.name not in read_scores(folder):
@@ -220,8 +217,3 @@ def learning_senses(model: PolysenseModel, config: RunConfig) -> set[str]:
         for stage in config.stages
         if named(f"tokenizers.{modality}.{name}", stage.learn)
     }
-
-
-def finished(folder: Path) -> bool:
-    """Whether a run's training has come to its end."""
-    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()

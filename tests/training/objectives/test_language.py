@@ -5,7 +5,7 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.training.objectives import objective_named
-from polysense.training.objectives.language import next_token, rarity, words
+from polysense.training.objectives.language import next_token, rarity, word_scale, words
 
 
 def test_next_token_equals_the_whole_logits_cross_entropy(model_and_batch):
@@ -30,6 +30,30 @@ def test_words_moves_the_connector_and_not_the_words(model_and_batch):
     gradients = [p.grad for p in model.connector.parameters()]
     assert all(g is not None and g.abs().sum() > 0 for g in gradients)
     assert model.word_vectors.grad is None
+
+
+def test_words_weighs_each_by_its_rarity(model_and_batch, monkeypatch):
+    """By hand, with the same embedding at every place of a row, so that any may be drawn."""
+    model, batch = model_and_batch
+    vectors = model.word_vectors.detach()
+    rows = torch.stack([vectors[5], vectors[9] + vectors[11]])
+    count = next(e.shape[1] for e in model.perceive(**batch).values())
+    monkeypatch.setattr(
+        model, "perceive", lambda **_: {"image": rows[:, None].expand(-1, count, -1)}
+    )
+    total, number = words(model, batch)
+    logs = (rows @ vectors.T * word_scale(vectors)).log_softmax(dim=1)
+    terms = [
+        (-float(logs[row, label]), float(rarity(batch["labels"])[row, place]))
+        for row, labels in enumerate(batch["labels"].tolist())
+        for place, label in enumerate(labels)
+        if label != -100
+    ]
+    weights = [weight for _, weight in terms]
+    assert len(set(weights)) > 1
+    expected = sum(loss * weight for loss, weight in terms) * len(terms) / sum(weights)
+    assert int(number) == len(terms)
+    assert float(total) == pytest.approx(expected, rel=1e-4)
 
 
 def test_rarity_is_the_log_of_how_few_rows_hold_a_token():

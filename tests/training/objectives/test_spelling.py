@@ -40,6 +40,31 @@ def test_spelling_is_least_where_each_embedding_is_its_word(model_and_batch, mon
     assert losses[0] < 0.5 * losses[2]
 
 
+def test_tags_around_a_signal_spell_nothing(model_and_batch, monkeypatch):
+    """The first and the last embedding are tags: what they are changes no loss."""
+    model, batch = model_and_batch
+    vectors = model.word_vectors.detach()
+    each = next(e.shape[1] for e in model.perceive(**batch).values())
+    labels, rarities = batch["labels"], rarity(batch["labels"])
+    here = [row != -100 for row in labels]
+    right = torch.stack(
+        [
+            vectors[spelled(labels[n][here[n]], rarities[n][here[n]], each - 2)[0]]
+            for n in range(len(labels))
+        ]
+    )
+    monkeypatch.setattr(model.connector, "tags", 1, raising=False)
+    losses = []
+    for tag in (torch.zeros(len(labels), 1, vectors.shape[1]), vectors[3:4].expand(2, 1, -1)):
+        embeddings = torch.cat([tag, right, tag], dim=1)
+        monkeypatch.setattr(
+            model, "perceive", lambda embeddings=embeddings, **_: {"image": embeddings}
+        )
+        torch.manual_seed(0)
+        losses.append(float(spelling(model, batch)[0]))
+    assert losses[0] == losses[1]
+
+
 def test_spelling_moves_the_connector_and_not_the_words(model_and_batch):
     model, batch = model_and_batch
     model.connector.requires_grad_(True)
