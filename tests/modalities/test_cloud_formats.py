@@ -9,7 +9,8 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.modalities.cloud import Reading
-from polysense.modalities.cloud_formats import las_rows, pcd_rows, ply_rows, read_rows, read_text
+from polysense.modalities.cloud_formats import las_rows, pcd_rows, ply_rows, read_rows
+from polysense.modalities.cloud_text import read_text
 from polysense.modalities.sources import one_line_errors
 
 XYZ = np.array([[1.5, -2, 3], [0, 0.25, 1e-3], [7, 8, 9]])
@@ -140,7 +141,7 @@ def test_text_with_titles_comments_and_separators(text, rgb, mark):
 
 def test_text_without_colours_or_with_normals():
     same(read_text(b"1.5 -2 3\r\n0 0.25 1e-3\r\n7 8 9\r\n", READING), XYZ, None)
-    same(read_text(b"1,2,3,0.1,-0.5,0.2\n4,5,6,0,1,0", READING), [[1, 2, 3], [4, 5, 6]], None)
+    same(read_text(b"1,2,3,0,-0.6,0.8\n4,5,6,0,1,0", READING), [[1, 2, 3], [4, 5, 6]], None)
 
 
 def test_of_a_million_lines_only_some_are_parsed(monkeypatch):
