@@ -116,6 +116,48 @@ def test_pcd_text_whose_float_colour_is_a_value():
     same(read_rows(pcd_rows(data, "f"), data, READING), XYZ[:1], RGB[:1])
 
 
+@pytest.mark.parametrize("layout", ["ascii", "binary"])
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_packed_colours_that_are_no_numbers(layout, alpha):
+    """As text a NaN has no colour; in binary its bits may be one, with an alpha of 255."""
+    colours = np.array([alpha << 24 | 0xFF8000, 0x7FC00000, alpha << 24 | 0x010203], np.uint32)
+    if layout == "ascii":
+        lines = zip(XYZ, colours.view(np.float32), strict=True)
+        body = "\n".join(f"{x} {y} {z} {c!s}" for (x, y, z), c in lines).encode()
+    else:
+        rows = np.zeros(3, [("xyz", "<f4", 3), ("rgb", "<u4")])
+        rows["xyz"], rows["rgb"] = XYZ, colours
+        body = rows.tobytes()
+    data = pcd(layout, [*FLOATS, ("rgb", "F", "4", "1")], body)
+    rgb = read_rows(pcd_rows(data, "f"), data, READING).rgb
+    grey = [0.4] * 3
+    lost = layout == "ascii" and alpha == 255
+    expected = [grey if lost else [1, 128 / 255, 0], grey]
+    expected.append([1 / 255, 2 / 255, 3 / 255])
+    assert rgb is not None
+    assert np.allclose(rgb, expected, atol=1e-6)
+
+
+def test_columns_are_found_by_name_in_every_format():
+    names = "red z green y blue x f_dc_0".split()
+    rows = np.zeros(3, [(name, "f4") for name in names])
+    for index, (axis, colour) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
+        rows[axis], rows[colour] = XYZ[:, index], RGB[:, index]
+    data = ply(rows)
+    same(read_rows(ply_rows(data, "f"), data, READING))
+    columns = [(name, "F", "4", "1") for name in names]
+    data = pcd("binary", columns, rows.tobytes())
+    same(read_rows(pcd_rows(data, "f"), data, READING))
+
+
+def test_colours_of_gaussians():
+    rows = np.zeros(3, [(name, "f4") for name in "x y z f_dc_0 f_dc_1 f_dc_2 opacity".split()])
+    for index, axis in enumerate("xyz"):
+        rows[axis], rows[f"f_dc_{index}"] = XYZ[:, index], (RGB[:, index] / 255 - 0.5) / 0.28209479
+    data = ply(rows)
+    same(read_rows(ply_rows(data, "f"), data, READING))
+
+
 @pytest.mark.parametrize(("kind", "minor"), [(2, 2), (7, 4), (1, 2)])
 def test_las_with_and_without_colours(kind, minor):
     data = las(kind, minor)
@@ -173,6 +215,10 @@ def test_of_a_million_lines_only_some_are_parsed(monkeypatch):
         (pcd_rows, pcd("binary_compressed", FLOATS, b""), "binary_compressed, which is not read"),
         (pcd_rows, pcd("binary", FLOATS, b"12"), "announces 3 points and holds 0"),
         (pcd_rows, pcd("ascii", FLOATS, b"1 2 3\n4 5\n6 7 8\n"), "damaged"),
+        (ply_rows, ply(table()).replace(b"float x", b"float a"), "columns: a, y, z, red, green"),
+        (ply_rows, ply(table()).replace(b"r blue", b"r hue_"), "not understood: red, green"),
+        (pcd_rows, pcd("binary", [*FLOATS, ("rgb", "F", "8", "1")], bytes(60)), "of 8 bytes; four"),
+        (las_rows, las()[:104] + b"\x0b" + las()[105:], "point format 11; those read are 0 to 10"),
         (las_rows, b"nothing", "no LAS file"),
         (las_rows, b"LASF", "damaged"),
         (las_rows, las(kind=2 | 128), "compressed"),

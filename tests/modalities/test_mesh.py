@@ -142,6 +142,50 @@ def test_bombs_and_damage_are_one_line(data, kind, words):
     assert "\n" not in str(caught.value)
 
 
+TEXT_STL = exported(BOX, "stl_ascii")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [TEXT_STL, TEXT_STL.upper(), b"\n  " + TEXT_STL, exported(BOX, "stl"),
+     exported(BOX, "stl") + b"\0\0", b"solid of facets".ljust(80) + exported(BOX, "stl")[80:]],
+)  # fmt: skip
+def test_stl_in_every_form(data):
+    xyz = read_mesh(data, "stl", reading()).xyz
+    assert np.abs(np.abs(xyz).max(axis=1) - 0.5).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(TEXT_STL[:-80], "of 12 faces that begin, 11 end"), (b"short", "no STL file: it has 5 bytes"),
+     (exported(BOX, "stl")[:-1], "cut short: it announces 12 faces and holds 11"),
+     (exported(BOX, "stl") + bytes(50), "announces 12 faces and holds 13: save it anew"),
+     (TEXT_STL * 9, "324 vertices; the limit"),
+     (bytes(84), "holds no vertices")],
+)  # fmt: skip
+def test_stl_that_is_refused(data, words):
+    with pytest.raises(PolysenseError, match=words):
+        read_mesh(data, "stl", reading(most=100))
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [({"extensionsRequired": ["KHR_draco_mesh_compression"]}, r"compressed \(KHR_draco"),
+     ({"extensionsRequired": ["EXT_meshopt_compression", "X"]}, r"compressed \(EXT_meshopt"),
+     ({"extensionsRequired": ["KHR_mesh_quantization"]}, r"not read \(KHR_mesh_quantization\)"),
+     ({"extensionsRequired": ["KHR_materials_unlit", "ACME_form"]}, r"not read \(ACME_form\)"),
+     ({"accessors": [{"componentType": 5126, "type": "VEC3", "count": 3}]}, "stands nothing")],
+)  # fmt: skip
+def test_extensions_that_are_not_read(tree, words):
+    with pytest.raises(PolysenseError, match=words):
+        read_mesh(gltf(tree, TRIANGLE), "gltf", reading())
+
+
+def test_extensions_that_change_no_form_are_no_matter():
+    tree = {"extensionsRequired": ["KHR_materials_unlit"], "extensionsUsed": ["ACME_form"]}
+    assert read_mesh(gltf(tree, TRIANGLE), "gltf", reading()).xyz.shape == (500, 3)
+
+
 def test_huge_textures_are_refused(monkeypatch):
     monkeypatch.setattr("polysense.modalities.mesh.TEXTURE_PIXELS", 15)
     square = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0]], [[0, 1, 2]])

@@ -165,7 +165,7 @@ def by_places(
 def numbers(lines: Lines, rows: np.ndarray, layout: Layout, columns: list[int]) -> np.ndarray:
     """Return columns [rows, columns] of some lines; empty cells are NaN, empty rows left out."""
     text = lines.take(rows + layout.first).getvalue()
-    text = re.sub(r"(?m)^[ \t\r,;]*(?:\n|\Z)", "", text.replace('"', ""))
+    text = re.sub(r"(?m)^[ \t\r,;]*(?:\n|\Z)", "", text.replace('"', "")).rstrip("\r\n")
     if layout.separator is not None:
         mark = layout.separator
         text = re.sub(rf"(?m)(?:^|(?<={mark}))[ \t]*(?={mark}|\r?$)", "nan", text)

@@ -81,7 +81,8 @@ def checked_stl(data: bytes, reading: Reading) -> bytes:
     Raises PolysenseError where it announces too much, or other faces than it holds.
     """
     text = data[:STL_TEXT].lower()
-    if text.lstrip().startswith(b"solid") and b"facet" in text:
+    exact = len(data) >= STL_HEADER and len(data) == STL_HEADER + STL_FACE * stl_faces(data)
+    if not exact and text.lstrip().startswith(b"solid") and b"facet" in text:
         text = data.lower()
         begun, ended = text.count(b"facet normal"), text.count(b"endfacet")
         if begun != ended:
@@ -92,7 +93,7 @@ def checked_stl(data: bytes, reading: Reading) -> bytes:
         return text
     if len(data) < STL_HEADER:
         raise PolysenseError(f"{reading.name} is no STL file: it has {len(data)} bytes")
-    (faces,) = struct.unpack_from("<I", data, STL_HEADER - 4)
+    faces = stl_faces(data)
     held, behind = divmod(len(data) - STL_HEADER, STL_FACE)
     if held < faces:
         raise PolysenseError(
@@ -104,6 +105,11 @@ def checked_stl(data: bytes, reading: Reading) -> bytes:
         )
     reading.check(3 * faces, "vertices")
     return data[: len(data) - behind]
+
+
+def stl_faces(data: bytes) -> int:
+    """Return how many faces a binary STL announces behind its title."""
+    return struct.unpack_from("<I", data, STL_HEADER - 4)[0]
 
 
 def check_gltf(data: bytes, reading: Reading) -> None:

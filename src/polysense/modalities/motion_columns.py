@@ -183,8 +183,9 @@ def seconds(times: pd.Series, name: str) -> np.ndarray:
         if not 1 / FASTEST <= step <= 1 / SLOWEST and step > 0:
             raise PolysenseError(
                 f"{name}: by the times in column {column!r} it has {1 / step:.3g} readings a "
-                f"second, and sensors of motion have {SLOWEST:g} to {FASTEST:,.0f}: call the column after "
-                'its unit (time_s, time_ms, time_us, time_ns), or pass {"imu": ..., "rate": Hz}'
+                f"second, and sensors of motion have {SLOWEST:g} to {FASTEST:,.0f}: call the "
+                "column after its unit (time_s, time_ms, time_us, time_ns), or pass "
+                '{"imu": ..., "rate": Hz}'
             )
     return since
 
