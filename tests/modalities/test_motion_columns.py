@@ -96,11 +96,17 @@ def test_dates_and_times_that_stand_still():
 
 @pytest.mark.parametrize(
     ("name", "sensor", "axis", "unit", "rest"),
-    [("acc_g_x", "accelerometer", "x", "g", None), ("X_Acc (m/s²)", "accelerometer", "x", "m/s2", None),
-     ("acc axis y [g]", "accelerometer", "y", "g", None), ("gx_dps", "gyroscope", "x", "deg/s", None),
-     ("g_x", "gyroscope", "x", None, None), ("gyroZ (rpm)", "gyroscope", "z", None, "rpm"),
-     ("acc_x_std", "accelerometer", "x", None, "std"), ("x_acc_std", "accelerometer", "x", None, "std")],
-)  # fmt: skip
+    [
+        ("acc_g_x", "accelerometer", "x", "g", None),
+        ("X_Acc (m/s²)", "accelerometer", "x", "m/s2", None),
+        ("acc axis y [g]", "accelerometer", "y", "g", None),
+        ("gx_dps", "gyroscope", "x", "deg/s", None),
+        ("g_x", "gyroscope", "x", None, None),
+        ("gyroZ (rpm)", "gyroscope", "z", None, "rpm"),
+        ("acc_x_std", "accelerometer", "x", None, "std"),
+        ("x_acc_std", "accelerometer", "x", None, "std"),
+    ],
+)
 def test_what_a_name_says(name, sensor, axis, unit, rest):
     assert columns.parse(name, columns.SENSORS[sensor]) == (axis, unit, rest)
 

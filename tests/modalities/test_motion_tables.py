@@ -53,7 +53,7 @@ def test_decimal_commas(tmp_path):
 def test_degrees(unit, tmp_path):
     names = ",".join(["time", "acc_x", "acc_y", "acc_z", *(f"gyro_{a} ({unit})" for a in "xyz")])
     text = f"{names}\n{lines()}"
-    with pytest.raises(PolysenseError, match="says deg/s, but imu.gyroscope_unit is 'rad/s'"):
+    with pytest.raises(PolysenseError, match=r"says deg/s, but imu\.gyroscope_unit is 'rad/s'"):
         read(text, tmp_path)
     degrees = ImuModality(10, 10.0, kernel=2, gyroscope_unit="deg/s", acceleration_scale=1.0)
     found = read(text, tmp_path, sense=degrees)
@@ -71,7 +71,7 @@ def test_an_unknown_unit_makes_no_missing_gyroscope(missing, tmp_path):
 def test_a_rate_that_is_given_comes_before_the_times():
     """A clock that ticks in another unit does not matter then, nor one that is unreadable."""
     ramp = np.arange(20.0)
-    frame = pd.DataFrame({name: ramp + 100 for name in NAMES.split(",")})
+    frame = pd.DataFrame(dict.fromkeys(NAMES.split(","), ramp + 100))
     for times in (ramp / 5, ramp[::-1], ["noon"] * 20):
         source = {"imu": frame.assign(time=times), "rate": 10}
         found = ImuModality(10, 10.0, kernel=2, start="begin", check_units=False).read(source)
@@ -84,7 +84,7 @@ def test_a_rate_that_is_given_comes_before_the_times():
 def test_the_options_of_units_are_checked_and_the_check_can_be_left_out():
     resting = np.zeros((10, 6))
     resting[:, 2] = 1
-    with pytest.raises(PolysenseError, match="as in g: set imu.accelerometer_unit=g"):
+    with pytest.raises(PolysenseError, match=r"as in g: set imu\.accelerometer_unit=g"):
         SENSE.read(resting)
     turning = np.full((10, 6), 5.0)
     turning[:, 3:] = 200
@@ -106,7 +106,7 @@ def test_the_options_of_units_are_checked_and_the_check_can_be_left_out():
         ),
         (f"time_ns,{NAMES}\n{lines()}", r"by the times in column 'time_ns' it has 1e\+10 readings"),
         (f"time_s,{NAMES}\n" + "0,1,2,3,4,5,6\n20,1,2,3,4,5,6\n", "it has 0.05 readings a second"),
-        (f"time,{NAMES}\n{lines('{t},1,2,3,4,5,high\n')}", "'high' in column 'gyro_z', row 1, is"),
+        (f"time,{NAMES}\n" + lines("{t},1,2,3,4,5,high\n"), "'high' in column 'gyro_z', row 1, is"),
         (f"time,{NAMES},acc_x\n{lines()}", "two columns called 'acc_x'"),
     ],
 )

@@ -30,7 +30,8 @@ def readings(strength, turning=0.0):
     rng = np.random.default_rng(0)
     values = np.zeros((400, 6))
     directions = rng.normal(size=(400, 3))
-    values[:, :3] = directions / np.linalg.norm(directions, axis=1, keepdims=True) * strength
+    values[:, :3] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    values[:, :3] *= np.broadcast_to(strength, 400)[:, None]
     values[:, 3:] = turning
     return values
 
