@@ -47,8 +47,13 @@ def pcd(kind, columns, body, count=3):
     return "\n".join(lines).encode() + body
 
 
+# By the specification, tables 7 to 17: bytes of a row, and the byte of its red.
+LAS_LENGTHS = {1: 28, 2: 26, 3: 34, 5: 63, 7: 36, 8: 38, 10: 67}
+LAS_RED = {2: 20, 3: 28, 5: 28, 7: 30, 8: 30, 10: 30}
+
+
 def las(kind=2, minor=2, scale=0.01, count=3):
-    offset, length = 375, {1: 28, 2: 26, 7: 36}[kind & 127] + 5  # five bytes of one's own
+    offset, length = 375, LAS_LENGTHS[kind & 127] + 5  # five bytes of one's own
     head = bytearray(offset)
     head[:4], head[24], head[25] = b"LASF", 1, minor
     struct.pack_into("<I4xBHI", head, 96, offset, kind, length, count if minor < 4 else 0)
@@ -57,8 +62,8 @@ def las(kind=2, minor=2, scale=0.01, count=3):
     body = bytearray(3 * length)
     for index in range(3):
         struct.pack_into("<3i", body, index * length, *np.rint(XYZ[index] * 100).astype(int))
-        if kind in (2, 7):
-            place = index * length + {2: 20, 7: 30}[kind]
+        if kind in LAS_RED:
+            place = index * length + LAS_RED[kind]
             struct.pack_into("<3H", body, place, *(RGB[index].astype(int) * 257))
     return bytes(head + body)
 
@@ -158,7 +163,9 @@ def test_colours_of_gaussians():
     same(read_rows(ply_rows(data, "f"), data, READING))
 
 
-@pytest.mark.parametrize(("kind", "minor"), [(2, 2), (7, 4), (1, 2)])
+@pytest.mark.parametrize(
+    ("kind", "minor"), [(2, 2), (3, 2), (5, 3), (7, 4), (8, 4), (10, 4), (1, 2)]
+)
 def test_las_with_and_without_colours(kind, minor):
     data = las(kind, minor)
     cloud = read_rows(las_rows(data, "f"), data, READING)

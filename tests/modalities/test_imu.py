@@ -162,6 +162,31 @@ def test_augment_turns_both_sensors_alike_and_keeps_lengths():
         assert 0.85 < float(size) < 1.2  # gravity stays about 1, wherever it points
 
 
+def test_augment_is_as_strong_as_it_says():
+    signal = torch.zeros(6, 400)
+    signal[2], signal[5, 200:] = 1.0, 1.0  # upright, and turning from the middle on
+    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(150)]
+    means = torch.stack([view.mean(dim=1) for view in views])
+    sizes = means[:, :3].norm(dim=1)
+    assert 0.89 < sizes.min() < 0.92
+    assert 1.08 < sizes.max() < 1.11
+    tilts = torch.rad2deg(torch.acos(means[:, 2] / sizes))
+    assert 10 < tilts.max() < 15.5
+    starts = torch.stack([(view[5] > 0.5).float().argmax() for view in views])
+    assert 160 <= starts.min() < 170
+    assert 230 < starts.max() <= 240
+    late = torch.stack([view[3:, 250:].mean(dim=1) for view in views])
+    assert torch.allclose(late, means[:, :3], atol=0.01)  # both sensors turn alike
+    noise = torch.stack([view[2].std() for view in views]).mean()
+    assert noise == pytest.approx(0.02, rel=0.05)
+
+
+def test_of_equal_times_the_first_reading_counts():
+    frame = table().assign(time=np.arange(400) // 2 / 100)
+    found = ImuModality(start="begin").read(frame.assign(acc_x=np.arange(400) % 2))
+    assert not found[0].any()
+
+
 def test_picture_draws_the_traces():
     picture = SENSE.picture(SENSE.read(table()))
     assert picture.size == (320, 200)

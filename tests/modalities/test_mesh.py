@@ -101,6 +101,47 @@ def test_colours_of_a_texture_are_taken_where_the_point_lies():
     assert np.abs(cloud.rgb[cloud.xyz[:, 0] > 0.55] - (0, 0, 1)).max() < 0.01
 
 
+def test_a_materials_colour_and_grey_beside_it():
+    scene = trimesh.Scene()
+    painted, bare = trimesh.creation.box(), trimesh.creation.box()
+    material = trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 102, 0, 255])
+    painted.visual = trimesh.visual.TextureVisuals(material=material)
+    scene.add_geometry(painted)
+    far = trimesh.transformations.translation_matrix([9, 0, 0])
+    scene.add_geometry(bare, transform=far)
+    cloud = read_mesh(exported(scene, "glb"), "glb", reading())
+    near = cloud.xyz[:, 0] < 5
+    assert 150 < near.sum() < 350
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[near] - (1, 0.4, 0)).max() < 0.01
+    assert np.abs(cloud.rgb[~near] - 0.4).max() < 0.01
+
+
+def test_colours_of_faces_are_those_of_the_face():
+    mesh = trimesh.creation.box()
+    colours = np.tile([[255, 0, 0, 255]], (12, 1))
+    colours[mesh.face_normals[:, 2] > 0.5] = [0, 0, 255, 255]
+    mesh.visual.face_colors = colours
+    cloud = read_mesh(exported(mesh, "ply"), "ply", reading())
+    top = cloud.xyz[:, 2] > 0.499
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[top] - (0, 0, 1)).max() < 0.01
+    assert np.abs(cloud.rgb[~top] - (1, 0, 0)).max() < 0.01
+
+
+def test_colours_between_vertices_are_mixed():
+    data = b"v 0 0 0 0 0 0\nv 1 0 0 1 0 0\nv 0 1 0 0 1 0\nf 1 2 3\n"
+    cloud = read_mesh(data, "obj", reading())
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[:, :2] - cloud.xyz[:, :2]).max() < 0.01
+
+
+def test_many_accessors_are_too_many():
+    accessors = [{"componentType": 5126, "type": "VEC3", **TRIANGLE}] * 600
+    with pytest.raises(PolysenseError, match="announces 1,800 values; the limit is 16 x"):
+        read_mesh(gltf({"accessors": accessors}, TRIANGLE), "gltf", reading(most=100))
+
+
 def test_without_colours_there_are_none():
     assert read_mesh(exported(trimesh.creation.box(), "stl"), "stl", reading()).rgb is None
 
