@@ -208,7 +208,9 @@ def time_scale(since: np.ndarray, column: str, name: str) -> float:
     unit = (match["unit"] or match["alone"]) if match else None
     if unit:
         return SECONDS[unit]
-    step = float(np.median(np.diff(since))) if len(since) > 1 else 0.0
+    steps = np.diff(since)
+    growing = steps[steps > 0]  # a coarse clock may give several readings one time
+    step = float(np.median(growing)) if len(growing) else 0.0
     if not np.isfinite(step) or step <= 0:
         raise PolysenseError(f"{name}: the times in column {column!r} do not grow")
     return 1.0 if step < 0.5 else 1e-3 if step < 500 else 1e-6 if step < 5e5 else 1e-9
