@@ -60,6 +60,9 @@ def test_what_is_no_coordinate_is_dropped_with_its_colour():
         (np.array([[0, 0.2, 1]]), [0, 0.2, 1]),
         (np.array([[0, 0.2, 1.0000001]]), [0, 0.2, 1]),
         (np.array([[0, 51.0, 255]]), [0, 0.2, 1]),
+        (np.array([[0, 51.5, 8.0]]), [0, 51.5 / 255, 8 / 255]),
+        (np.array([[0, 13107.0, 4096.0]]), [0, 0.2, 4096 / 65535]),
+        (np.array([[0, 1000, 300]], np.uint16), [0, 1000 / 65535, 300 / 65535]),
         (np.array([[0, np.nan, 1]]), [0, 0.4, 1]),
         (np.array([[np.nan, np.inf, np.nan]]), [0.4, 0.4, 0.4]),
     ],
@@ -69,7 +72,7 @@ def test_colours_of_every_range(values, expected):
 
 
 def test_colours_out_of_range_are_refused():
-    for values in ([[-1.0, 0, 0]], [[0, 0, 70000.0]]):
+    for values in ([[-1.0, 0, 0]], [[0, 0, 70000.0]], [[0, 0.5, 1.2]], [[0, 20.5, 300]]):
         with pytest.raises(PolysenseError, match=r"f has colours from .* use 0\.\.1 or 0\.\.255"):
             unit_colours(np.array(values), "f")
 

@@ -9,7 +9,8 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.modalities.cloud import Reading
-from polysense.modalities.cloud_formats import las_rows, pcd_rows, ply_rows, read_rows, read_text
+from polysense.modalities.cloud_formats import las_rows, pcd_rows, ply_rows, read_rows
+from polysense.modalities.cloud_text import read_text
 from polysense.modalities.sources import one_line_errors
 
 XYZ = np.array([[1.5, -2, 3], [0, 0.25, 1e-3], [7, 8, 9]])
@@ -46,8 +47,13 @@ def pcd(kind, columns, body, count=3):
     return "\n".join(lines).encode() + body
 
 
+# By the specification, tables 7 to 17: bytes of a row, and the byte of its red.
+LAS_LENGTHS = {1: 28, 2: 26, 3: 34, 5: 63, 7: 36, 8: 38, 10: 67}
+LAS_RED = {2: 20, 3: 28, 5: 28, 7: 30, 8: 30, 10: 30}
+
+
 def las(kind=2, minor=2, scale=0.01, count=3):
-    offset, length = 375, {1: 28, 2: 26, 7: 36}[kind & 127] + 5  # five bytes of one's own
+    offset, length = 375, LAS_LENGTHS[kind & 127] + 5  # five bytes of one's own
     head = bytearray(offset)
     head[:4], head[24], head[25] = b"LASF", 1, minor
     struct.pack_into("<I4xBHI", head, 96, offset, kind, length, count if minor < 4 else 0)
@@ -56,8 +62,8 @@ def las(kind=2, minor=2, scale=0.01, count=3):
     body = bytearray(3 * length)
     for index in range(3):
         struct.pack_into("<3i", body, index * length, *np.rint(XYZ[index] * 100).astype(int))
-        if kind in (2, 7):
-            place = index * length + {2: 20, 7: 30}[kind]
+        if kind in LAS_RED:
+            place = index * length + LAS_RED[kind]
             struct.pack_into("<3H", body, place, *(RGB[index].astype(int) * 257))
     return bytes(head + body)
 
@@ -115,7 +121,51 @@ def test_pcd_text_whose_float_colour_is_a_value():
     same(read_rows(pcd_rows(data, "f"), data, READING), XYZ[:1], RGB[:1])
 
 
-@pytest.mark.parametrize(("kind", "minor"), [(2, 2), (7, 4), (1, 2)])
+@pytest.mark.parametrize("layout", ["ascii", "binary"])
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_packed_colours_that_are_no_numbers(layout, alpha):
+    """As text a NaN has no colour; in binary its bits may be one, with an alpha of 255."""
+    colours = np.array([alpha << 24 | 0xFF8000, 0x7FC00000, alpha << 24 | 0x010203], np.uint32)
+    if layout == "ascii":
+        lines = zip(XYZ, colours.view(np.float32), strict=True)
+        body = "\n".join(f"{x} {y} {z} {c!s}" for (x, y, z), c in lines).encode()
+    else:
+        rows = np.zeros(3, [("xyz", "<f4", 3), ("rgb", "<u4")])
+        rows["xyz"], rows["rgb"] = XYZ, colours
+        body = rows.tobytes()
+    data = pcd(layout, [*FLOATS, ("rgb", "F", "4", "1")], body)
+    rgb = read_rows(pcd_rows(data, "f"), data, READING).rgb
+    grey = [0.4] * 3
+    lost = layout == "ascii" and alpha == 255
+    expected = [grey if lost else [1, 128 / 255, 0], grey]
+    expected.append([1 / 255, 2 / 255, 3 / 255])
+    assert rgb is not None
+    assert np.allclose(rgb, expected, atol=1e-6)
+
+
+def test_columns_are_found_by_name_in_every_format():
+    names = "red z green y blue x f_dc_0".split()
+    rows = np.zeros(3, [(name, "f4") for name in names])
+    for index, (axis, colour) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
+        rows[axis], rows[colour] = XYZ[:, index], RGB[:, index]
+    data = ply(rows)
+    same(read_rows(ply_rows(data, "f"), data, READING))
+    columns = [(name, "F", "4", "1") for name in names]
+    data = pcd("binary", columns, rows.tobytes())
+    same(read_rows(pcd_rows(data, "f"), data, READING))
+
+
+def test_colours_of_gaussians():
+    rows = np.zeros(3, [(name, "f4") for name in "x y z f_dc_0 f_dc_1 f_dc_2 opacity".split()])
+    for index, axis in enumerate("xyz"):
+        rows[axis], rows[f"f_dc_{index}"] = XYZ[:, index], (RGB[:, index] / 255 - 0.5) / 0.28209479
+    data = ply(rows)
+    same(read_rows(ply_rows(data, "f"), data, READING))
+
+
+@pytest.mark.parametrize(
+    ("kind", "minor"), [(2, 2), (3, 2), (5, 3), (7, 4), (8, 4), (10, 4), (1, 2)]
+)
 def test_las_with_and_without_colours(kind, minor):
     data = las(kind, minor)
     cloud = read_rows(las_rows(data, "f"), data, READING)
@@ -140,7 +190,7 @@ def test_text_with_titles_comments_and_separators(text, rgb, mark):
 
 def test_text_without_colours_or_with_normals():
     same(read_text(b"1.5 -2 3\r\n0 0.25 1e-3\r\n7 8 9\r\n", READING), XYZ, None)
-    same(read_text(b"1,2,3,0.1,-0.5,0.2\n4,5,6,0,1,0", READING), [[1, 2, 3], [4, 5, 6]], None)
+    same(read_text(b"1,2,3,0,-0.6,0.8\n4,5,6,0,1,0", READING), [[1, 2, 3], [4, 5, 6]], None)
 
 
 def test_of_a_million_lines_only_some_are_parsed(monkeypatch):
@@ -172,6 +222,10 @@ def test_of_a_million_lines_only_some_are_parsed(monkeypatch):
         (pcd_rows, pcd("binary_compressed", FLOATS, b""), "binary_compressed, which is not read"),
         (pcd_rows, pcd("binary", FLOATS, b"12"), "announces 3 points and holds 0"),
         (pcd_rows, pcd("ascii", FLOATS, b"1 2 3\n4 5\n6 7 8\n"), "damaged"),
+        (ply_rows, ply(table()).replace(b"float x", b"float a"), "columns: a, y, z, red, green"),
+        (ply_rows, ply(table()).replace(b"r blue", b"r hue_"), "not understood: red, green"),
+        (pcd_rows, pcd("binary", [*FLOATS, ("rgb", "F", "8", "1")], bytes(60)), "of 8 bytes; four"),
+        (las_rows, las()[:104] + b"\x0b" + las()[105:], "point format 11; those read are 0 to 10"),
         (las_rows, b"nothing", "no LAS file"),
         (las_rows, b"LASF", "damaged"),
         (las_rows, las(kind=2 | 128), "compressed"),

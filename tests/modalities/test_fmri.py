@@ -116,7 +116,7 @@ def test_zscore_and_missing_voxels():
         (np.array(["a"] * 20), "must hold numbers"),
         (pd.DataFrame({"roi": ["V1", "V1"], "value": [1, 2]}), "two rows for the roi 'V1'"),
         (pd.DataFrame({"a": [1, 2], "b": [1, 2]}), "columns roi and value; it has 2 rows of a, b"),
-        (pd.DataFrame([["x"] * 20]), "Unable to parse"),
+        (pd.DataFrame([["x"] * 20]), "'x' in column 0, row 1, is no number"),
         ("gone.npy", "cannot be read: No such file"),
         ("gone.nii.gz", "cannot be read: No such file"),
     ],

@@ -67,10 +67,9 @@ def test_a_file_of_50_hz_is_as_long_as_one_of_200(tmp_path):
 
 def test_the_rate_of_a_mapping_comes_before_all_others():
     sense = ImuModality(start="begin", source_rate=200)
-    assert torch.equal(
-        sense.read({"imu": table(50, 4), "rate": 50}),
-        sense.read({"imu": motion(50, 4), "rate": 50}),
-    )
+    expected = ImuModality(start="begin", source_rate=50).read(motion(50, 4))
+    for source in (table(50, 4), motion(50, 4)):
+        assert torch.equal(sense.read({"imu": source, "rate": 50}), expected)
 
 
 def test_columns_of_numbers_are_told_apart_by_name_in_any_order():
@@ -102,7 +101,7 @@ def test_an_accelerometer_alone_is_refused_unless_allowed():
         ({"imu": motion()}, 'keys "imu" and "rate"'),
         ({"imu": motion(), "rate": -1}, "positive number of Hz"),
         ({"imu": motion(), "rate": "fast"}, "positive number of Hz"),
-        (table().assign(acc_x="high"), "Unable to parse string"),
+        (table().assign(acc_x="high"), "'high' in column 'acc_x', row 1, is no number"),
         (table().assign(time=np.arange(400)[::-1] / 200), "do not grow"),
         (table().rename(columns={"gyro_x": "gyro_x (deg/s)"}), "says deg/s"),
         (table().drop(columns="acc_y"), "no column is the y axis of the accelerometer"),
@@ -162,6 +161,31 @@ def test_augment_turns_both_sensors_alike_and_keeps_lengths():
         assert 0.85 < float(size) < 1.2  # gravity stays about 1, wherever it points
 
 
+def test_augment_is_as_strong_as_it_says():
+    signal = torch.zeros(6, 400)
+    signal[2], signal[5, 200:] = 1.0, 1.0  # upright, and turning from the middle on
+    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(150)]
+    means = torch.stack([view.mean(dim=1) for view in views])
+    sizes = means[:, :3].norm(dim=1)
+    assert 0.89 < sizes.min() < 0.92
+    assert 1.08 < sizes.max() < 1.11
+    tilts = torch.rad2deg(torch.acos(means[:, 2] / sizes))
+    assert 10 < tilts.max() < 15.5
+    starts = torch.stack([(view[5] > 0.5).float().argmax() for view in views])
+    assert 160 <= starts.min() < 170
+    assert 230 < starts.max() <= 240
+    late = torch.stack([view[3:, 250:].mean(dim=1) for view in views])
+    assert torch.allclose(late, means[:, :3], atol=0.01)  # both sensors turn alike
+    noise = torch.stack([view[2].std() for view in views]).mean()
+    assert noise == pytest.approx(0.02, rel=0.05)
+
+
+def test_of_equal_times_the_first_reading_counts():
+    frame = table().assign(time=np.arange(400) // 2 / 100)
+    found = ImuModality(start="begin").read(frame.assign(acc_x=np.arange(400) % 2))
+    assert not found[0].any()
+
+
 def test_picture_draws_the_traces():
     picture = SENSE.picture(SENSE.read(table()))
     assert picture.size == (320, 200)
@@ -175,7 +199,7 @@ def test_accelerations_may_stay_in_their_unit():
     resting = np.zeros((400, 6), dtype=np.float32)
     resting[:, 2] = 1.0
     for unit, factor in (("g", 9.81), ("m/s2", 1.0)):
-        sense = ImuModality(accelerometer_unit=unit, acceleration_scale=1.0)
+        sense = ImuModality(accelerometer_unit=unit, acceleration_scale=1.0, check_units=False)
         assert np.allclose(sense.read(resting)[2], factor, atol=1e-4)
     with pytest.raises(PolysenseError, match=r"imu\.acceleration_scale must be positive"):
         ImuModality(acceleration_scale=0.0)

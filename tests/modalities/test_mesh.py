@@ -101,6 +101,47 @@ def test_colours_of_a_texture_are_taken_where_the_point_lies():
     assert np.abs(cloud.rgb[cloud.xyz[:, 0] > 0.55] - (0, 0, 1)).max() < 0.01
 
 
+def test_a_materials_colour_and_grey_beside_it():
+    scene = trimesh.Scene()
+    painted, bare = trimesh.creation.box(), trimesh.creation.box()
+    material = trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 102, 0, 255])
+    painted.visual = trimesh.visual.TextureVisuals(material=material)
+    scene.add_geometry(painted)
+    far = trimesh.transformations.translation_matrix([9, 0, 0])
+    scene.add_geometry(bare, transform=far)
+    cloud = read_mesh(exported(scene, "glb"), "glb", reading())
+    near = cloud.xyz[:, 0] < 5
+    assert 150 < near.sum() < 350
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[near] - (1, 0.4, 0)).max() < 0.01
+    assert np.abs(cloud.rgb[~near] - 0.4).max() < 0.01
+
+
+def test_colours_of_faces_are_those_of_the_face():
+    mesh = trimesh.creation.box()
+    colours = np.tile([[255, 0, 0, 255]], (12, 1))
+    colours[mesh.face_normals[:, 2] > 0.5] = [0, 0, 255, 255]
+    mesh.visual.face_colors = colours
+    cloud = read_mesh(exported(mesh, "ply"), "ply", reading())
+    top = cloud.xyz[:, 2] > 0.499
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[top] - (0, 0, 1)).max() < 0.01
+    assert np.abs(cloud.rgb[~top] - (1, 0, 0)).max() < 0.01
+
+
+def test_colours_between_vertices_are_mixed():
+    data = b"v 0 0 0 0 0 0\nv 1 0 0 1 0 0\nv 0 1 0 0 1 0\nf 1 2 3\n"
+    cloud = read_mesh(data, "obj", reading())
+    assert cloud.rgb is not None
+    assert np.abs(cloud.rgb[:, :2] - cloud.xyz[:, :2]).max() < 0.01
+
+
+def test_many_accessors_are_too_many():
+    accessors = [{"componentType": 5126, "type": "VEC3", **TRIANGLE}] * 600
+    with pytest.raises(PolysenseError, match="announces 1,800 values; the limit is 16 x"):
+        read_mesh(gltf({"accessors": accessors}, TRIANGLE), "gltf", reading(most=100))
+
+
 def test_without_colours_there_are_none():
     assert read_mesh(exported(trimesh.creation.box(), "stl"), "stl", reading()).rgb is None
 
@@ -140,6 +181,50 @@ def test_bombs_and_damage_are_one_line(data, kind, words):
     with pytest.raises(PolysenseError, match=words) as caught, one_line_errors("f"):
         read_mesh(data, kind, reading(most=100))
     assert "\n" not in str(caught.value)
+
+
+TEXT_STL = exported(BOX, "stl_ascii")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [TEXT_STL, TEXT_STL.upper(), b"\n  " + TEXT_STL, exported(BOX, "stl"),
+     exported(BOX, "stl") + b"\0\0", b"solid of facets".ljust(80) + exported(BOX, "stl")[80:]],
+)  # fmt: skip
+def test_stl_in_every_form(data):
+    xyz = read_mesh(data, "stl", reading()).xyz
+    assert np.abs(np.abs(xyz).max(axis=1) - 0.5).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(TEXT_STL[:-80], "of 12 faces that begin, 11 end"), (b"short", "no STL file: it has 5 bytes"),
+     (exported(BOX, "stl")[:-1], "cut short: it announces 12 faces and holds 11"),
+     (exported(BOX, "stl") + bytes(50), "announces 12 faces and holds 13: save it anew"),
+     (TEXT_STL * 9, "324 vertices; the limit"),
+     (bytes(84), "holds no vertices")],
+)  # fmt: skip
+def test_stl_that_is_refused(data, words):
+    with pytest.raises(PolysenseError, match=words):
+        read_mesh(data, "stl", reading(most=100))
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [({"extensionsRequired": ["KHR_draco_mesh_compression"]}, r"compressed \(KHR_draco"),
+     ({"extensionsRequired": ["EXT_meshopt_compression", "X"]}, r"compressed \(EXT_meshopt"),
+     ({"extensionsRequired": ["KHR_mesh_quantization"]}, r"not read \(KHR_mesh_quantization\)"),
+     ({"extensionsRequired": ["KHR_materials_unlit", "ACME_form"]}, r"not read \(ACME_form\)"),
+     ({"accessors": [{"componentType": 5126, "type": "VEC3", "count": 3}]}, "stands nothing")],
+)  # fmt: skip
+def test_extensions_that_are_not_read(tree, words):
+    with pytest.raises(PolysenseError, match=words):
+        read_mesh(gltf(tree, TRIANGLE), "gltf", reading())
+
+
+def test_extensions_that_change_no_form_are_no_matter():
+    tree = {"extensionsRequired": ["KHR_materials_unlit"], "extensionsUsed": ["ACME_form"]}
+    assert read_mesh(gltf(tree, TRIANGLE), "gltf", reading()).xyz.shape == (500, 3)
 
 
 def test_huge_textures_are_refused(monkeypatch):

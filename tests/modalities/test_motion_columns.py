@@ -92,3 +92,42 @@ def test_dates_and_times_that_stand_still():
     assert columns.seconds(dates, "it") == pytest.approx([0, 0.02])
     with pytest.raises(PolysenseError, match="do not grow"):
         columns.seconds(pd.Series([5.0, 5.0, 5.0], name="time"), "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "sensor", "axis", "unit", "rest"),
+    [
+        ("acc_g_x", "accelerometer", "x", "g", None),
+        ("X_Acc (m/s²)", "accelerometer", "x", "m/s2", None),
+        ("acc axis y [g]", "accelerometer", "y", "g", None),
+        ("gx_dps", "gyroscope", "x", "deg/s", None),
+        ("g_x", "gyroscope", "x", None, None),
+        ("gyroZ (rpm)", "gyroscope", "z", None, "rpm"),
+        ("acc_x_std", "accelerometer", "x", None, "std"),
+        ("x_acc_std", "accelerometer", "x", None, "std"),
+    ],
+)
+def test_what_a_name_says(name, sensor, axis, unit, rest):
+    assert columns.parse(name, columns.SENSORS[sensor]) == (axis, unit, rest)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "horizontalAccuracy", "gyro_frequency", "max", "vx"])
+def test_names_of_other_things(name):
+    assert all(columns.parse(name, sensor) is None for sensor in columns.SENSORS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("seconds_elapsed", 1), ("Time since start in ms", 1e-3), ("unix_timestamp_us", 1e-6),
+     ("elapsed_time (s)", 1), ("millis", 1e-3), ("sensor time [ns]", 1e-9)],
+)  # fmt: skip
+def test_times_in_other_words(name, unit):
+    table = pd.DataFrame({"label": [1, 2], name: [0.0, 0.01 / unit]})
+    assert columns.time_column(table, []) == name
+    assert columns.seconds(table[name], "it") == pytest.approx([0, 0.01])
+
+
+def test_a_step_between_guesses():
+    for step, unit in ((0.49, 1), (499, 1e-3), (499_000, 1e-6), (501_000, 1e-9)):
+        series = pd.Series([0.0, step], name="time")
+        assert columns.seconds(series, "it")[1] == pytest.approx(step * unit)

@@ -49,18 +49,23 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "empty.csv").touch()
     refused(tmp_path / "empty.csv", "empty")
     (tmp_path / "blank.csv").write_text("\n\n")
-    refused(tmp_path / "blank.csv", "damaged or not what its name says")
+    refused(tmp_path / "blank.csv", "holds no lines but empty ones")
     os.mkfifo(tmp_path / "pipe.csv")
     refused(tmp_path / "pipe.csv", "device or pipe")
     (tmp_path / "a.docx").write_text("1")
     refused(tmp_path / "a.docx", "no file of numbers: use .npy")
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".csv"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
 def test_damaged_files(suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\xff\xfe\x00garbage\x93" * 20)
     refused(path, "damaged or not what its name says")
+
+
+def test_what_is_no_text_is_not_called_damaged(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\x00\x01garbage" * 20)
+    refused(tmp_path / "a.csv", "no text in UTF-8 or UTF-16 with a byte order mark")
 
 
 def test_a_cut_file(tmp_path):

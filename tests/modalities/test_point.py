@@ -53,6 +53,39 @@ def test_every_file_gives_the_signal_of_the_array(suffix, cloud, tmp_path):
     assert torch.equal(SENSE.read(torch.from_numpy(cloud)), SENSE.read(cloud))
 
 
+@pytest.mark.parametrize("name", ["colors", "colours", "color", "colour", "rgb"])
+def test_colours_of_an_archive_by_any_name(name, cloud, tmp_path):
+    np.savez(tmp_path / "a.npz", xyz=cloud[:, :3], **{name: cloud[:, 3:]})
+    assert torch.allclose(SENSE.read(tmp_path / "a.npz"), SENSE.read(cloud), atol=1e-5)
+
+
+def test_a_scanners_file_is_known_by_its_suffix(tmp_path):
+    text = "2\n0 0 0 7 255 102 0\n1 0 0 7 255 102 0\n"
+    for suffix, colour in ((".pts", (1, 0.4, 0)), (".txt", (7 / 255, 1, 0.4))):
+        (tmp_path / f"a{suffix}").write_text(text)
+        signal = SENSE.read(tmp_path / f"a{suffix}")
+        assert torch.allclose(signal[:, 3:], torch.tensor(colour).expand(256, 3), atol=1e-6)
+
+
+def test_views_are_as_varied_as_they_say():
+    signal = torch.cat([torch.eye(3).repeat(80, 1), torch.full((240, 3), 0.9)], dim=1)
+    sense = PointModality(points=240, groups=4, neighbours=2)
+    views = [sense.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(200)]
+    heights = torch.stack([view[1::3, 1].mean() for view in views])  # of points on the upright axis
+    assert 0.78 < heights.min() < 0.83
+    assert 1.17 < heights.max() < 1.22
+    jitter = torch.stack([view[1::3, 1].std() for view in views]).mean()
+    assert jitter == pytest.approx(0.01, rel=0.1)
+    grey = [bool((view[:, 3:] == 0.4).all()) for view in views]
+    assert 70 < sum(grey) < 130
+    turned = torch.stack([view[0::3, 2].mean() for view in views])
+    assert (turned > 0.5).any()
+    assert (turned < -0.5).any()
+    for view in views:  # a turn keeps handedness: x cross y is z
+        x, y, z = (view[axis::3, :3].mean(dim=0) for axis in range(3))
+        assert torch.linalg.cross(x, y) @ z > 0.4
+
+
 def test_centred_scaled_and_thinned(cloud):
     signal = SENSE.read(cloud)
     assert signal[:, :3].mean(dim=0).abs().max() < 1e-6

@@ -88,13 +88,20 @@ def unit_colours(values: np.ndarray, name: str) -> np.ndarray:
     """Bring colours [P, 3] to float32 in 0..1.
 
     Bytes are of 255; other numbers of 1, 255 or 65535, the least that holds the largest of them
-    (whole numbers at least of 255). A colour that is no number becomes grey.
+    (whole numbers at least of 255). Where the largest would be next to black (1.2 of 255, 300 of
+    65535), the range is a wrong guess, and refused. A colour that is no number becomes grey.
     """
     colours = values.astype(np.float32)
     colours[~np.isfinite(colours)] = np.nan
     least, most = np.nanmin(colours, initial=0), np.nanmax(colours, initial=0)
     if least < 0 or most > 65535:
         raise PolysenseError(f"{name} has colours from {least:g} to {most:g}: use 0..1 or 0..255")
+    whole = bool((colours[np.isfinite(colours)] % 1 == 0).all())
+    known = values.dtype.kind in "ui" and values.dtype.itemsize <= 2
+    if (1.001 < most < 8 and not whole) or (255.3 < most < 4096 and not known):
+        raise PolysenseError(
+            f"{name} has colours from {least:g} to {most:g}, of no usual range: use 0..1 or 0..255"
+        )
     tops = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
     top = next(top for top in tops if most <= 1.001 * top)  # a rounding above 1 is still of 1
     return np.nan_to_num(np.clip(colours / top, 0, 1), nan=GREY)

@@ -1,4 +1,4 @@
-"""Files of points: PLY, PCD, LAS and plain text.
+"""Files of points whose columns a header names: PLY, PCD, LAS.
 
 PLY, PCD and LAS are one thing after their headers: rows of named numbers, as text or binary. So a
 header becomes `Rows`, and one decoder serves all three. It is written here because plyfile decodes
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from polysense.errors import PolysenseError
-from polysense.modalities.cloud import Cloud, Lines, Reading, from_matrix, unit_colours
+from polysense.modalities.cloud import GREY, Cloud, Lines, Reading, unit_colours
+from polysense.modalities.point_columns import harmonic_colours, named_columns
 
 HEADER_BYTES = 2**16
 PLY_TYPES = {
@@ -23,11 +24,7 @@ PLY_TYPES = {
     "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8",
 }  # fmt: skip
-COLOURS = (
-    ("red", "green", "blue"),
-    ("r", "g", "b"),
-    ("diffuse_red", "diffuse_green", "diffuse_blue"),
-)
+NAN_BITS = 0x7FC00000  # of the NaN that processors write
 LAS_COLOURS = {2: 20, 3: 28, 5: 28, 7: 30, 8: 30, 10: 30}  # point format: byte of its red
 
 
@@ -48,8 +45,7 @@ class Rows:
 def read_rows(rows: Rows, data: bytes, reading: Reading) -> Cloud:
     """Decode the points of a file: [P, 3] coordinates and colours."""
     reading.check(rows.count)
-    if missing := {"x", "y", "z"} - set(rows.dtype.names or ()):
-        raise PolysenseError(f"{reading.name} has no column {min(missing)!r}: points need x, y, z")
+    named_columns(rows.dtype.names or (), reading.name)  # before any of it is decoded
     lines = Lines(data, rows.offset) if rows.text else None
     held = (len(data) - rows.offset) // rows.dtype.itemsize
     if lines is not None:
@@ -72,26 +68,40 @@ def read_rows(rows: Rows, data: bytes, reading: Reading) -> Cloud:
 def named_points(table: np.ndarray, rows: Rows, reading: Reading) -> Cloud:
     """Find coordinates and colours among named columns."""
     names = table.dtype.names or ()
-    xyz = np.stack([table[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    found = named_columns(names, reading.name)
+    xyz = np.stack([table[names[axis]].astype(np.float64) for axis in found.xyz], axis=1)
     rgb = None
-    for columns in COLOURS:
-        if set(columns) <= set(names):
-            rgb = unit_colours(np.stack([table[c] for c in columns], axis=1), reading.name)
-            break
-    else:
-        packed = next((n for n in ("rgb", "rgba") if n in names), None)
-        if packed and table.dtype[packed].itemsize == 4:
-            rgb = unpacked(np.ascontiguousarray(table[packed]))
+    if found.form == "packed":
+        rgb = unpacked(np.ascontiguousarray(table[names[found.colours[0]]]), rows.text, reading)
+    elif found.form != "none":
+        parts = np.stack([table[names[part]] for part in found.colours], axis=1)
+        rgb = (
+            unit_colours(parts, reading.name) if found.form == "parts" else harmonic_colours(parts)
+        )
+    if rgb is not None:
+        rgb = np.nan_to_num(rgb, nan=GREY)
     return Cloud(xyz * rows.scale + rows.shift, rgb)
 
 
-def unpacked(values: np.ndarray) -> np.ndarray:
-    """PCL's colours: 0xAARRGGBB in the bits of a float, or (some text files) as its value."""
-    bits = values.view(np.uint32)
+def unpacked(values: np.ndarray, text: bool, reading: Reading) -> np.ndarray:
+    """PCL's colours: 0xAARRGGBB in the bits of a float, or (some text files) as its value.
+
+    A float that is no number has no colour (NaN) where it was text; in a binary file its bits may
+    well be a colour whose alpha is 255, and only the bits of the usual NaN are none.
+    """
+    if values.dtype.itemsize != 4:
+        raise PolysenseError(
+            f"{reading.name} has packed colours of {values.dtype.itemsize} bytes; four are read"
+        )
+    bits = values.view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+    lost = np.zeros(len(values), bool)
     if values.dtype.kind == "f":
         plain = (values >= 1) & (values < 2**24)
         bits = np.where(plain, np.nan_to_num(values * plain).astype(np.uint32), bits)
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], 1).astype(np.float32) / 255
+        lost = ~np.isfinite(values) if text else bits == NAN_BITS
+    rgb = np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], 1).astype(np.float32) / 255
+    rgb[lost] = np.nan
+    return rgb
 
 
 def ply_elements(data: bytes, name: str) -> tuple[str, dict[str, tuple[int, list]], int]:
@@ -110,6 +120,8 @@ def ply_elements(data: bytes, name: str) -> tuple[str, dict[str, tuple[int, list
             case ["property", "list", _, _, label]:
                 columns.append((label, None))
             case ["property", kind, label]:
+                if kind not in PLY_TYPES:
+                    raise PolysenseError(f"{name} has a PLY property of type {kind!r}: unknown")
                 columns.append((label, PLY_TYPES[kind]))
     newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
     return layout, elements, len(header) + len(end) + len(newline)
@@ -166,48 +178,18 @@ def las_rows(data: bytes, name: str) -> Rows:
     offset, kind, length, count = struct.unpack_from("<96xI4xBHI", data)
     if kind >= 128:
         raise PolysenseError(f"{name} is compressed (LAZ): decompress it to LAS with laszip")
+    if kind > 10:
+        raise PolysenseError(f"{name} has LAS point format {kind}; those read are 0 to 10")
     if data[25] >= 4:
         (count,) = struct.unpack_from("<Q", data, 247)
     names, red = list("xyz"), LAS_COLOURS.get(kind)
     kinds, places = ["<i4"] * 3, [0, 4, 8]
     if red is not None:
-        names += COLOURS[0]
+        names += ["red", "green", "blue"]
         kinds, places = [*kinds, *["<u2"] * 3], [*places, red, red + 2, red + 4]
     dtype = np.dtype({"names": names, "formats": kinds, "offsets": places, "itemsize": length})
     numbers = struct.unpack_from("<6d", data, 131)
     return Rows(dtype, count, offset, scale=numbers[:3], shift=numbers[3:])
-
-
-def read_text(data: bytes, reading: Reading) -> Cloud:
-    """Points from lines of numbers: x y z, or x y z red green blue and anything after it.
-
-    Separated by blanks, commas or semicolons; `#` and `//` start comments; lines before the first
-    with three numbers (a title, a count) are passed over. Columns four to six with a negative
-    number in them are normals (ModelNet's files), not colours.
-    """
-    lines = Lines(data)
-    reading.check(len(lines), "lines")
-    for first in range(min(len(lines), 100)):
-        line = lines.take(np.array([first])).getvalue().split("#")[0].split("//")[0]
-        delimiter = next((mark for mark in ",;" if mark in line), None)
-        try:
-            found = [float(word) for word in line.strip(" \r\t,;").split(delimiter)]
-        except ValueError:
-            continue
-        if len(found) >= 3:
-            break
-    else:
-        raise PolysenseError(f"{reading.name} has no line of three numbers among its first 100")
-    columns = range(6 if len(found) >= 6 else 3)
-
-    def decode(chosen: np.ndarray) -> Cloud:
-        values = np.loadtxt(
-            lines.take(chosen + first), comments=["#", "//"], delimiter=delimiter,
-            usecols=columns, ndmin=2,
-        ).reshape(-1, len(columns))  # fmt: skip
-        return from_matrix(values[:, :3] if (values[:, 3:] < 0).any() else values, reading.name)
-
-    return reading.draw(len(lines) - first, decode)
 
 
 def has_point_columns(text: str) -> bool:

@@ -23,6 +23,7 @@ from torch import nn
 from polysense.errors import PolysenseError
 from polysense.modalities import number_files
 from polysense.modalities.base import Modality
+from polysense.modalities.column_names import plain
 from polysense.modalities.number_files import MISNAMED
 from polysense.modalities.sources import one_line_errors, source_name
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MISSING = 0.1  # share of voxels that may be missing and become 0
 VOLUMES = (".nii", ".nii.gz")
+ROI_TABLE = ("roi", "value")  # columns of a table with a row for each region
 
 
 @dataclass(frozen=True)
@@ -226,17 +228,16 @@ def _read_mask(
 
 def regions(table: pd.DataFrame, name: str) -> np.ndarray:
     """Return a table's numbers: one row or column, or its column value in the order of roi."""
-    import pandas as pd
-
-    if {"roi", "value"} <= set(table.columns):
+    table = table.rename(columns={c: plain(c) for c in table.columns if plain(c) in ROI_TABLE})
+    if set(ROI_TABLE) <= set(table.columns):
         ordered = table.sort_values("roi")
         if double := ordered.loc[ordered["roi"].duplicated(), "roi"].tolist():
             raise PolysenseError(f"{name} has two rows for the roi {double[0]!r}")
-        return np.asarray(pd.to_numeric(ordered["value"]), dtype=np.float64)
+        return number_files.numeric_columns(ordered[["value"]], name)[:, 0]
     if 1 not in table.shape:
         listed = ", ".join(map(str, table.columns[:10]))
         raise PolysenseError(
             f"{name} needs one row of numbers, or the columns roi and value; it has "
             f"{len(table)} rows of {listed}"
         )
-    return table.apply(pd.to_numeric).to_numpy(np.float64).reshape(-1)
+    return number_files.numeric_columns(table, name).reshape(-1)

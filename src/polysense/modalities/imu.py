@@ -21,6 +21,7 @@ from torch import nn
 from polysense.errors import PolysenseError
 from polysense.modalities import motion_columns, number_files
 from polysense.modalities.base import Modality
+from polysense.modalities.motion_units import check_plausible
 from polysense.modalities.resampling import Recording, resample
 from polysense.modalities.sources import one_line_errors, source_name
 
@@ -37,6 +38,7 @@ class ImuModality(Modality):
     rate                     Hz of the signal: samples / rate seconds are read
     source_rate              Hz of recordings that do not say theirs (no time column)
     accelerometer_unit, gyroscope_unit   what the files are in
+    check_units              refuse readings that speak for another unit than these two
     start                    of a longer recording, the "centre" or the "begin"ning
     columns                  names of the six columns, where the tables' own are not understood
     acceleration_scale       m/s^2 that become 1; 1.0 leaves m/s^2, as the published OneLLM has them
@@ -52,6 +54,7 @@ class ImuModality(Modality):
     source_rate: float | None = None
     accelerometer_unit: Literal["m/s2", "g"] = "m/s2"
     gyroscope_unit: Literal["rad/s", "deg/s"] = "rad/s"
+    check_units: bool = True
     acceleration_scale: float = GRAVITY
     start: Literal["centre", "begin"] = "centre"
     columns: tuple[str, ...] = ()
@@ -122,6 +125,8 @@ class ImuModality(Modality):
                 array = number_files.numeric(array, name, self.limits)
                 recording = self._from_array(array, rate, name)
         readings = resample(recording, self.samples, self.rate, self.start, name)
+        if self.check_units:
+            check_plausible(readings, self.accelerometer_unit, self.gyroscope_unit, name)
         unit = GRAVITY if self.accelerometer_unit == "g" else 1.0
         readings[:, :3] /= self.acceleration_scale / unit
         if self.gyroscope_unit == "deg/s":
@@ -173,7 +178,6 @@ class ImuModality(Modality):
 
     def _from_table(self, table: pd.DataFrame, rate: float | None, name: str) -> Recording:
         """Find a table's columns; its times come from the mapping's rate or the time column."""
-        import pandas as pd
 
         columns = list(self.columns) or motion_columns.sensor_columns(table, name)
         if missing := [column for column in columns if column not in table.columns]:
@@ -181,12 +185,19 @@ class ImuModality(Modality):
             raise PolysenseError(f"{name} has no column {missing[0]!r}; columns: {listed}")
         for part, option in ((columns[:3], "accelerometer_unit"), (columns[3:], "gyroscope_unit")):
             motion_columns.check_unit(part, getattr(self, option), option, name)
-        readings = table[columns].apply(pd.to_numeric).to_numpy(np.float64)
+        readings = number_files.numeric_columns(table[columns], name)
         column = motion_columns.time_column(table, columns)
+        if rate is None and column is None and self.source_rate is None:
+            motion_columns.check_times_understood(table.columns, columns, name)
         if rate is not None or column is None:
             return self._from_array(readings, rate, name, rows=True)
         moments: Any = table[column]
-        times = motion_columns.seconds(moments, name)
+        untimed = moments.isna().to_numpy()
+        if (untimed & np.isfinite(readings).any(axis=1)).any():
+            row = int(untimed.argmax()) + 1
+            raise PolysenseError(f"{name}: row {row} has no time in column {column!r}")
+        readings = readings[~untimed]  # a row of separators alone
+        times = motion_columns.seconds(moments[~untimed], name)
         if not np.isfinite(times).all() or (np.diff(times) < 0).any():
             raise PolysenseError(f"{name}: the times in column {column!r} do not grow")
         times, kept = np.unique(times, return_index=True)  # of equal times, the first reading

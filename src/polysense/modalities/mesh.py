@@ -18,8 +18,21 @@ from trimesh.visual.color import uv_to_color
 
 from polysense.errors import PolysenseError
 from polysense.modalities.cloud import GREY, Cloud, Reading, finite
+from polysense.modalities.column_names import listed
 
 TEXTURE_PIXELS = 89_000_000
+STL_TEXT = 4096  # bytes in which the first facet of a text STL stands
+STL_HEADER = 84  # bytes of a binary STL: a title, and the number of faces
+STL_FACE = 50
+# What glTF files may require: extensions whose absence changes neither form nor base colour.
+EXTENSIONS = (
+    "EXT_texture_webp", "KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit",
+    "KHR_lights_punctual", "KHR_materials_emissive_strength", "KHR_materials_ior",
+    "KHR_materials_clearcoat", "KHR_materials_sheen", "KHR_materials_specular",
+    "KHR_materials_transmission", "KHR_materials_volume", "KHR_materials_iridescence",
+    "KHR_materials_anisotropy", "KHR_materials_dispersion", "KHR_xmp_json_ld",
+)  # fmt: skip
+COMPRESSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 
 
 def read_mesh(data: bytes, kind: str, reading: Reading) -> Cloud:
@@ -27,6 +40,8 @@ def read_mesh(data: bytes, kind: str, reading: Reading) -> Cloud:
 
     `kind` is the file's suffix without dot. The same file gives the same points.
     """
+    if kind == "stl":
+        data = checked_stl(data, reading)
     check_counts(data, kind, reading)
     scene: Any = trimesh.load(io.BytesIO(data), file_type=kind, force="scene", process=False)
     placed = []
@@ -50,13 +65,7 @@ def read_mesh(data: bytes, kind: str, reading: Reading) -> Cloud:
 
 def check_counts(data: bytes, kind: str, reading: Reading) -> None:
     """Compare the vertices that a file announces with the limit, before it is decoded."""
-    if kind == "stl" and len(data) >= 84:
-        (faces,) = struct.unpack_from("<I", data, 80)
-        if len(data) == 84 + 50 * faces:
-            reading.check(3 * faces, "vertices")
-        elif b"facet" not in data:  # nor text, where any bytes may stand at 80
-            raise PolysenseError(f"{reading.name} is cut short: it announces {faces:,} faces")
-    elif kind == "off":
+    if kind == "off":
         words = data[:4096].split()
         if len(words) > 1 and words[1].isdigit():
             reading.check(int(words[1]), "vertices")
@@ -64,6 +73,43 @@ def check_counts(data: bytes, kind: str, reading: Reading) -> None:
         reading.check(data.count(b"\nv ") + data.startswith(b"v "), "vertices")
     elif kind in ("glb", "gltf"):
         check_gltf(data, reading)
+
+
+def checked_stl(data: bytes, reading: Reading) -> bytes:
+    """Return an STL file's bytes, as text in any case or binary with nothing behind its last face.
+
+    Raises PolysenseError where it announces too much, or other faces than it holds.
+    """
+    text = data[:STL_TEXT].lower()
+    exact = len(data) >= STL_HEADER and len(data) == STL_HEADER + STL_FACE * stl_faces(data)
+    if not exact and text.lstrip().startswith(b"solid") and b"facet" in text:
+        text = data.lower()
+        begun, ended = text.count(b"facet normal"), text.count(b"endfacet")
+        if begun != ended:
+            raise PolysenseError(
+                f"{reading.name} is cut short: of {begun:,} faces that begin, {ended:,} end"
+            )
+        reading.check(3 * begun, "vertices")
+        return text
+    if len(data) < STL_HEADER:
+        raise PolysenseError(f"{reading.name} is no STL file: it has {len(data)} bytes")
+    faces = stl_faces(data)
+    held, behind = divmod(len(data) - STL_HEADER, STL_FACE)
+    if held < faces:
+        raise PolysenseError(
+            f"{reading.name} is cut short: it announces {faces:,} faces and holds {held:,}"
+        )
+    if held > faces:
+        raise PolysenseError(
+            f"{reading.name} announces {faces:,} faces and holds {held:,}: save it anew"
+        )
+    reading.check(3 * faces, "vertices")
+    return data[: len(data) - behind]
+
+
+def stl_faces(data: bytes) -> int:
+    """Return how many faces a binary STL announces behind its title."""
+    return struct.unpack_from("<I", data, STL_HEADER - 4)[0]
 
 
 def check_gltf(data: bytes, reading: Reading) -> None:
@@ -81,12 +127,39 @@ def check_gltf(data: bytes, reading: Reading) -> None:
             f"{reading.name} announces {sum(counts):,} values; the limit is 16 x "
             f"{reading.option}={reading.most:,}"
         )
+    check_extensions(tree, reading.name)
     for buffer in tree.get("buffers", []):
         if not buffer.get("uri", "data:").startswith("data:"):
             raise PolysenseError(
                 f"{reading.name} keeps its geometry in another file ({buffer['uri'][:60]!r}), "
                 "which is not followed: save it as .glb"
             )
+
+
+def check_extensions(tree: dict[str, Any], name: str) -> None:
+    """Refuse glTF that requires an extension which is not read, above all compressed geometry."""
+    unread = [e for e in tree.get("extensionsRequired", []) if e not in EXTENSIONS]
+    if packed := [extension for extension in unread if extension in COMPRESSIONS]:
+        raise PolysenseError(
+            f"{name} is compressed ({packed[0]}), which is not read: save it uncompressed, for "
+            "example with gltf-transform copy"
+        )
+    if unread:
+        raise PolysenseError(
+            f"{name} requires glTF extensions that are not read ({listed(unread, 8)}): save it "
+            "without them"
+        )
+    accessors = tree.get("accessors", [])
+    for mesh in tree.get("meshes", []):
+        for part in mesh.get("primitives", []):
+            place = part.get("attributes", {}).get("POSITION")
+            if place is None:
+                continue
+            if not {"bufferView", "sparse"} & set(accessors[place]):
+                held = ", ".join(part.get("extensions", {})) or "nothing"
+                raise PolysenseError(
+                    f"{name} holds no coordinates of a mesh: in their place stands {held}"
+                )
 
 
 def face_areas(mesh: Any, transform: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from polysense.errors import PolysenseError
 from polysense.modalities.sources import one_line_errors, regular_file
+from polysense.modalities.text_tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd  # costs a second, so it is imported where it is used
@@ -71,7 +72,7 @@ def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | 
             unpacked = sum(size.row_group(group).total_byte_size for group in groups)
             limits.check_values(unpacked // 8, name)  # text cells may be of any length
             return pd.read_parquet(path)
-        return read_text(path, SEPARATORS[suffix])
+        return read_table(path.read_bytes(), SEPARATORS[suffix], name)
 
 
 def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
@@ -80,6 +81,19 @@ def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
         raise PolysenseError(f"{name} must hold numbers, not {array.dtype}")
     limits.check_values(array.size, name)
     return array
+
+
+def numeric_columns(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a table's numbers [rows, columns] in fp64; a cell that is none is named."""
+    for column in table.columns:
+        cells = table[column]
+        lost = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
+        if lost.any():
+            row = int(lost.to_numpy().argmax())
+            raise PolysenseError(
+                f"{name}: {cells.iloc[row]!r} in column {column!r}, row {row + 1}, is no number"
+            )
+    return table.apply(pd.to_numeric).to_numpy(np.float64)
 
 
 def read_archive(path: Path, name: str, limits: Limits) -> np.ndarray:
@@ -95,34 +109,3 @@ def read_archive(path: Path, name: str, limits: Limits) -> np.ndarray:
     limits.check_values(sizes[member] // 8, name)  # of eight bytes; exact where it is read
     with np.load(path, allow_pickle=False) as arrays:
         return numeric(arrays[member], name, limits)
-
-
-def read_text(path: Path, separators: str) -> pd.DataFrame:
-    """Read a text table; its separator is the most frequent candidate of its first line.
-
-    Lines that begin with # are skipped. A first line of numbers alone is data, not names.
-    """
-    import pandas as pd
-
-    with path.open(encoding="utf-8-sig") as lines:
-        first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    separator = max(separators, key=first.count)
-    bare = all(is_number(cell) for cell in first.strip().split(separator))
-    return pd.read_csv(
-        path,
-        sep=separator,
-        header=None if bare else 0,
-        comment="#",
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        low_memory=False,
-    )
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell of a text table is a number ("nan" and an empty cell count as such)."""
-    try:
-        float(cell.strip().strip('"') or "nan")
-    except ValueError:
-        return False
-    return True

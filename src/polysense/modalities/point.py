@@ -28,8 +28,9 @@ from polysense.modalities.cloud_formats import (
     ply_elements,
     ply_rows,
     read_rows,
-    read_text,
 )
+from polysense.modalities.cloud_text import read_text
+from polysense.modalities.mesh import read_mesh
 from polysense.modalities.point_picture import draw_cloud
 from polysense.modalities.sampling import farthest_points, gather_points, nearest
 from polysense.modalities.sources import file_bytes, one_line_errors, source_name
@@ -38,6 +39,8 @@ ROWS = {".pcd": pcd_rows, ".las": las_rows}
 TEXTS = (".xyz", ".txt", ".pts", ".csv", ".asc")
 ARRAYS = (".npy", ".npz")
 MESHES = (".obj", ".stl", ".off", ".glb", ".gltf")
+COORDINATES = ("points", "xyz")  # arrays of an .npz
+COLOURS = ("colors", "colours", "color", "colour", "rgb")
 COLUMNS = {"xyz": slice(0, 3), "rgb": slice(3, 6)}
 
 
@@ -118,12 +121,11 @@ class PointModality(Modality):
 
     def _decode(self, data: bytes, suffix: str, reading: Reading) -> Cloud:
         """Hand a file's bytes to the reader of its suffix."""
-        from polysense.modalities.mesh import read_mesh  # trimesh costs a second to import
 
         if suffix in MESHES:
             return read_mesh(data, suffix[1:], reading)
         if suffix in TEXTS:
-            return read_text(data, reading)
+            return read_text(data, reading, scanner=suffix == ".pts")
         if suffix in ROWS:
             return read_rows(ROWS[suffix](data, reading.name), data, reading)
         if suffix == ".ply":
@@ -134,12 +136,12 @@ class PointModality(Modality):
             return read_rows(ply_rows(data, reading.name), data, reading)
         if suffix in ARRAYS:
             arrays = load_arrays(
-                data, ("points", "xyz", "colors", "rgb"), reading.name, 6 * self.max_points,
+                data, (*COORDINATES, *COLOURS), reading.name, 6 * self.max_points,
                 "6 x point.max_points",
             )  # fmt: skip
             xyz, rgb = (
                 next((arrays[key] for key in keys if key in arrays), None)
-                for keys in (("points", "xyz"), ("colors", "rgb"))
+                for keys in (COORDINATES, COLOURS)
             )
             if xyz is None:
                 raise PolysenseError(f"{reading.name} has colours but no array 'points'")
