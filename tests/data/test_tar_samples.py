@@ -141,7 +141,7 @@ def test_folders_ranges_and_patterns_name_shards(tmp_path):
         ({"a.txt": "A."}, "no signal"),
         ({"a.raw": b"x", "a.txt": "A."}, r"reads files ending in 'raw'.*jpg.*write .*image\.raw"),
         ({"a.cls": "3", "a.txt": "A."}, "ending in 'cls'"),
-        ({"a.png": b"x", "a.json": "{"}, "no JSON"),
+        ({"a.png": b"x", "a.json": "{"}, "not JSON"),
         ({"a.png": b"x", "a.json": "[1]"}, "must be an object"),
         ({"a.png": b"x", "a.txt": b"\xff\xfe"}, "no UTF-8"),
         ({"a.png": b"x", "a.txt": "A" * 2_000_000}, "2,000,000 bytes; a text has"),
