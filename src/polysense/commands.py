@@ -28,6 +28,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     import torch
     from accelerate import PartialState
 
+    from polysense.config.stage_options import parse_data, with_stage_data, without_stages
     from polysense.modalities import MODALITIES, modality_class
     from polysense.overrides import apply
     from polysense.recipes import recipe_named
@@ -36,20 +37,23 @@ def train_command(arguments: argparse.Namespace) -> None:
 
     recipe = recipe_named(arguments.recipe)
     senses = [modality_class(name).name for name in arguments.senses]
+    own, of_stages = parse_data(arguments.data)
     if arguments.data:
         from polysense.data.datasets import read_manifest
 
-        read_manifest(arguments.data, senses or list(MODALITIES))  # errors before any download
+        for place in dict.fromkeys(filter(None, (own, *of_stages.values()))):
+            read_manifest(place, senses or list(MODALITIES))  # errors before any download
     elif not set(senses) <= set(MODALITIES):
         raise PolysenseError(
             "--sense with a file of your own needs --data, a manifest of its files"
         )
-    own = str(Path(arguments.data).resolve()) if arguments.data else None
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        config = recipe(Path(DATA) / arguments.recipe, own)
+        given = own or next(iter(of_stages.values()), None)
+        config = recipe(Path(DATA) / arguments.recipe, given)
     if senses:
         config = with_senses(config, arguments.senses)
-    config = apply(config, arguments.settings)
+    config = without_stages(apply(config, arguments.settings), arguments.skipped)
+    config = with_stage_data(config, own, of_stages)
     folder = Path(arguments.run or f"runs/{arguments.recipe}")
     cache = Path(DATA) / "features"
     trainee = train(config, folder, cache, arguments.until)
@@ -65,12 +69,15 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
     """Evaluate a trained run unless that is done, write its report, and print both."""
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import evaluate
+    from polysense.evaluation.evaluate import by_senses, evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.result import FILE, read_evaluated
     from polysense.evaluation.tables import print_evaluation
 
     console = Console()
+    if not by_senses(trainee.split.held_out):
+        print(nothing_to_evaluate(folder))
+        return
     result = read_evaluated(folder / FILE)
     if result is None:
         cached, split = trainee.cache, trainee.split
@@ -85,6 +92,15 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
         highlight=False,
         markup=False,
         soft_wrap=True,
+    )
+
+
+def nothing_to_evaluate(folder: Path) -> str:
+    """Say why a run without captions has no scores, and what is there in their place."""
+    return (
+        "Nothing to evaluate: scores compare captions, and no held-out sample has a signal and a "
+        f"caption. The held-out losses are in {folder}/stages.\n"
+        f'Ask:    polysense ask {shlex.quote(str(folder))} FILE "What is this?"'
     )
 
 
@@ -147,7 +163,7 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import evaluate
+    from polysense.evaluation.evaluate import by_senses, evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
     from polysense.training.run import read_run, split_of
@@ -155,6 +171,9 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run)
     model, processor = load(arguments)
     config = read_run(folder)
+    if not by_senses(split_of(config).held_out):
+        print(nothing_to_evaluate(folder))
+        return
     each = config.evaluation.per_sense if arguments.per_sense is None else arguments.per_sense
     settings = replace(config.evaluation, limit=arguments.limit, per_sense=each)
     cache, split = filled_cache(model, split_of(config), config)

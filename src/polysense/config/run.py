@@ -27,6 +27,9 @@ class Stage:
     with every expert of a UPM as a copy of the first (OneLLM, section 3.2). `steps` counts
     optimizer steps in place of `epochs`.
 
+    `data` names a manifest of the stage's own (LLaVA has captions for one stage and instructions
+    for the other); empty, it learns from the run's.
+
     `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
     (data/packing.py), which changes the speed and not the losses.
     """
@@ -40,6 +43,7 @@ class Stage:
     copy_experts: bool = False
     steps: int | None = None
     task: str = "caption"
+    data: str = ""
     objective: str = "next_token"
     chat: Literal["plain", "template"] = "plain"
     epochs: float = 1.0

@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from polysense.config import RunConfig
-from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
 from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
@@ -30,6 +29,7 @@ from polysense.overrides import from_json, to_json
 from polysense.training.allocator import keep_freed_memory
 from polysense.training.beginning import begin, caption_reader, with_beginning
 from polysense.training.features import FeatureCache
+from polysense.training.stage_data import check_samples, resolve_tasks, split_of
 from polysense.training.stages import (
     Trainee,
     check_stages,
@@ -102,12 +102,6 @@ def claim(folder: Path, config: RunConfig) -> None:
     write_text(path, json.dumps(to_json(config), indent=2) + "\n")
 
 
-def split_of(config: RunConfig) -> Split:
-    """Read the manifest and split it."""
-    records = read_manifest(config.data.manifest, list(config.model.modalities))
-    return split_records(records, config.data.held_out)
-
-
 def train(
     config: RunConfig, folder: Path, cache_folder: Path | None = None, until: str | None = None
 ) -> Trainee:
@@ -120,12 +114,14 @@ def train(
     console = Console(file=sys.stderr)
     config = resolve(config)
     split = split_of(config)
+    config, said = resolve_tasks(config, split)
     # Without cpu=True accelerate takes no notice of torchrun on a machine without GPUs.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
     model, processor = build(config)
     check_stages(model, config)
     stages = stages_until(config, until)
+    check_samples(model, processor, config, split)
     if accelerator.is_main_process:
         claim(folder, config)
     accelerator.wait_for_everyone()
@@ -140,6 +136,7 @@ def train(
         unreadable.note(bad)
         split = split.without(bad)
     if accelerator.is_main_process:
+        console.print(*said, sep="\n", end="\n" if said else "")
         print_learning_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
     trainee = Trainee(model, processor, split, cache, unreadable.note)
