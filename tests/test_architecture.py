@@ -45,6 +45,8 @@ TESTED_BY: dict[str, str] = {
     "config/model.py": "model/test_connectors.py",
     "config/run.py": "recipes/test_onellm_recipes.py",
     "data/collate.py": "data/test_chat.py",
+    "data/formats/__init__.py": "data/formats/test_table.py",
+    "data/formats/line.py": "data/formats/test_table.py",
     "data/messages.py": "data/test_chat.py",
     "data/processor.py": "data/test_chat.py",
     "data/templates.py": "parity/test_imported.py",

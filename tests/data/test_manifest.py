@@ -97,6 +97,13 @@ def test_llavas_list_and_lines_with_rare_line_ends_are_read(root):
         read_manifest(root / "m.json", SENSES)
 
 
+def test_a_file_that_is_no_data_says_what_is(root):
+    (root / "notes.yaml").write_text("image: a.png\n")
+    for name in ("notes.yaml", "gone.jsonl"):
+        with pytest.raises(PolysenseError, match=r"Data are a manifest \(\.jsonl.*a table \(\.csv"):
+            read_manifest(root / name, SENSES)
+
+
 @pytest.mark.parametrize("name", ["m.jsonl", "m.json", "list.jsonl"])
 def test_a_byte_order_mark_is_no_text(root, name):
     line = json.dumps({"image": "a.png", "caption": "A red square."})

@@ -44,11 +44,13 @@ def parse_line(line: str, root: Path, senses: Sequence[str], where: str) -> Reco
     return parse_values(load_json(line, where), root, senses, where)
 
 
-def parse_values(values: Any, root: Path, senses: Sequence[str], where: str) -> Record | None:
+def parse_values(
+    values: Any, root: Path, senses: Sequence[str], where: str, name: str = ""
+) -> Record | None:
     """Check what one line says, as parse_line does once its JSON is read."""
     if names_other_sense(values, senses):
         return None
-    return read_values(values, senses, lambda name: str(find_file(name, root)), where)
+    return read_values(values, senses, lambda file: str(find_file(file, root)), where, name)
 
 
 def names_other_sense(values: Any, senses: Sequence[str]) -> bool:

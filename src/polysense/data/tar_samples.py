@@ -31,8 +31,11 @@ Files = dict[str, FileSlice]  # a sample's files by their endings
 
 
 def names_shards(pattern: str | Path) -> bool:
-    """Whether a manifest's name means shards: a folder, or archives."""
-    return Path(pattern).is_dir() or bool(re.search(r"\.(tar(\.\w+)?|tgz)$", str(pattern)))
+    """Whether a manifest's name means shards: a folder of archives, or archives."""
+    folder = Path(pattern)
+    return (folder.is_dir() and any(folder.glob("*.tar"))) or bool(
+        re.search(r"\.(tar(\.\w+)?|tgz)$", str(pattern))
+    )
 
 
 def read_shards(pattern: str | Path, senses: Sequence[str]) -> list[Record]:
