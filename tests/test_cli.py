@@ -16,7 +16,7 @@ from tiny import save_llm, save_pictures, tiny_config, tiny_run
 
 from polysense import recipes
 from polysense.cli import main
-from polysense.training.run import read_run, split_of
+from polysense.training.run import split_of
 
 
 @pytest.fixture(scope="module")
@@ -233,31 +233,3 @@ def test_train_leaves_a_whole_run_and_the_other_commands_read_it(capsys, tiny_re
     assert "frozen" in succeeds(capsys, "describe", folder)
     Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
     assert succeeds(capsys, "ask", folder, tmp_path / "red.png", "What is this?") is not None
-
-
-def test_llavas_two_sets_train_a_stage_each_and_end_well(capsys, tiny_recipe, tmp_path):
-    """Conversations alone have no captions to score: that is said, and is no failure."""
-    pictures = save_pictures(tmp_path / "own", 12)
-    lines = [json.loads(line) for line in pictures.read_text().splitlines()]
-    for name, question in (("captions", "<image>\nDescribe it."), ("talks", "<image>\nWhat?")):
-        talk = [
-            [{"from": "human", "value": question}, {"from": "gpt", "value": line["caption"]}]
-            for line in lines
-        ]
-        items = [
-            {"image": line["image"], "conversations": turns, "split": side}
-            for line, turns, side in zip(lines, talk, ["test", *["train"] * 11], strict=True)
-        ]
-        (tmp_path / f"own/{name}.json").write_text(json.dumps(items))
-    words = ["train", "tiny", "--run", "run", "--data", "alignment=own/captions.json"]
-    assert "stage 'instruction' has no data" in fails(capsys, *words)
-    out = succeeds(capsys, *words, "--data", "instruction=own/talks.json")
-    assert "Nothing to evaluate" in out
-    stages = json.loads((tmp_path / "run/run.json").read_text())["stages"]
-    assert [stage["task"] for stage in stages] == ["answer", "instruction"]
-    assert stages[0]["data"].endswith("own/captions.json")
-    assert "Nothing to evaluate" in succeeds(capsys, "evaluate", "run")
-    skip = ["train", "tiny", "--run", "short", "--data", "own/talks.json", "--skip-stage"]
-    assert "Nothing to evaluate" in succeeds(capsys, *skip, "alignment")
-    assert [stage.name for stage in read_run(tmp_path / "short").stages] == ["instruction"]
-    assert "unknown stage in --skip-stage" in fails(capsys, *skip, "alignmet")

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from polysense.data.datasets import read_manifest
+from polysense.data.formats.line import sense_of_path
 from polysense.errors import PolysenseError
 
 SENSES = ["image", "audio"]
@@ -87,3 +88,10 @@ def test_a_damaged_table_is_one_line(root):
     for name in ("t.parquet", "gone.parquet", "gone.csv"):
         with pytest.raises(PolysenseError, match="cannot be read"):
             read_manifest(root / name, SENSES)
+
+
+def test_a_files_ending_or_name_says_its_sense():
+    assert sense_of_path("sub/walk.imu.csv", SENSES, "row 2") == "imu"
+    assert sense_of_path("A.PNG", SENSES, "row 2") == "image"
+    with pytest.raises(PolysenseError, match=r"row 2: no sense here reads 'a\.raw'"):
+        sense_of_path("a.raw", SENSES, "row 2")
