@@ -45,6 +45,7 @@ TESTED_BY: dict[str, str] = {
     "config/model.py": "model/test_connectors.py",
     "config/run.py": "recipes/test_onellm_recipes.py",
     "data/collate.py": "data/test_chat.py",
+    "data/formats/line.py": "data/formats/test_table.py",
     "data/messages.py": "data/test_chat.py",
     "data/processor_files.py": "data/test_processor.py",
     "data/templates.py": "parity/test_imported.py",

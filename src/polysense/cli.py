@@ -61,7 +61,21 @@ def add_training(command: argparse.ArgumentParser) -> None:
     """Add the options of a training run."""
     command.add_argument("--run", help="folder of the run (default: runs/RECIPE)")
     command.add_argument(
-        "--data", help="your own data: a JSONL manifest, or shards, like data/{000..123}.tar"
+        "--data",
+        action="append",
+        default=[],
+        metavar="[STAGE=]PATH",
+        help="your own data: a manifest (JSONL, or a JSON list), a table (csv, tsv, parquet), a "
+        "folder of files with their texts, or shards, like data/{000..123}.tar; with STAGE= for "
+        "one stage alone; may be repeated",
+    )
+    command.add_argument(
+        "--skip-stage",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        dest="skipped",
+        help="leave a stage of the recipe out; may be repeated",
     )
     add_sense(
         command,

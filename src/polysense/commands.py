@@ -63,13 +63,17 @@ def config_of_run(arguments: argparse.Namespace) -> RunConfig:
     """Return the config that a run's folder knows, so that the run goes on as it was begun."""
     from polysense.training.run_folder import read_run
 
-    if arguments.data or arguments.senses:
-        raise PolysenseError("--data and --sense need a recipe: a run goes on with those it has")
+    if arguments.data or arguments.senses or arguments.skipped:
+        raise PolysenseError(
+            "--data, --sense and --skip-stage need a recipe: a run goes on as it was begun"
+        )
     return read_run(run_folder_of(arguments))
 
 
 def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     """Return the config that `train` asks for; nothing is fetched, and --data is read."""
+    from polysense.config.stage_options import parse_data, with_stage_data, without_stages
+    from polysense.data.datasets import read_manifest
     from polysense.modalities import MODALITIES, modality_class
     from polysense.overrides import apply
     from polysense.recipes import recipe_named
@@ -83,15 +87,14 @@ def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
         raise PolysenseError(
             "--sense with a file of your own needs --data, a manifest of its files"
         )
-    own = str(Path(arguments.data).resolve()) if arguments.data else None
-    config = recipe(cache, own)
+    own, of_stages = parse_data(arguments.data)
+    config = recipe(cache, own or next(iter(of_stages.values()), None))
     if senses:
         config = with_senses(config, arguments.senses)
-    config = apply(config, arguments.settings)
-    if arguments.data:
-        from polysense.data.datasets import read_manifest
-
-        read_manifest(arguments.data, senses or list(MODALITIES))
+    config = without_stages(apply(config, arguments.settings), arguments.skipped)
+    config = with_stage_data(config, own, of_stages)
+    for place in dict.fromkeys(filter(None, (own, *of_stages.values()))):
+        read_manifest(place, senses or list(MODALITIES))
     return config
 
 
@@ -111,12 +114,15 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
     """Evaluate a trained run unless that is done, write its report, and print both."""
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import evaluate
+    from polysense.evaluation.evaluate import by_senses, evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.result import FILE, read_evaluated
     from polysense.evaluation.tables import print_evaluation
 
     console = Console()
+    if not by_senses(trainee.split.held_out):
+        print(nothing_to_evaluate(folder))
+        return
     result = read_evaluated(folder / FILE)
     if result is None:
         cached, split = trainee.cache, trainee.split
@@ -131,6 +137,15 @@ def show_result(trainee: Trainee, config: RunConfig, folder: Path) -> None:
         highlight=False,
         markup=False,
         soft_wrap=True,
+    )
+
+
+def nothing_to_evaluate(folder: Path) -> str:
+    """Say why a run without captions has no scores, and what is there in their place."""
+    return (
+        "Nothing to evaluate: scores compare captions, and no held-out sample has a signal and a "
+        f"caption. The held-out losses are in {folder}/stages.\n"
+        f'Ask:    polysense ask {shlex.quote(str(folder))} FILE "What is this?"'
     )
 
 
@@ -196,7 +211,7 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from polysense.evaluation.evaluate import evaluate
+    from polysense.evaluation.evaluate import by_senses, evaluate
     from polysense.evaluation.report import write_report
     from polysense.evaluation.tables import print_evaluation
     from polysense.training.run import split_of
@@ -205,6 +220,9 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run)
     model, processor = load(arguments)
     config = read_run(folder)
+    if not by_senses(split_of(config).held_out):
+        print(nothing_to_evaluate(folder))
+        return
     each = config.evaluation.per_sense if arguments.per_sense is None else arguments.per_sense
     settings = replace(config.evaluation, limit=arguments.limit, per_sense=each)
     cache, split = filled_cache(model, split_of(config), config)

@@ -97,6 +97,63 @@ def test_llavas_list_and_lines_with_rare_line_ends_are_read(root):
         read_manifest(root / "m.json", SENSES)
 
 
+def test_a_file_that_is_no_data_says_what_is(root):
+    (root / "notes.yaml").write_text("image: a.png\n")
+    for name in ("notes.yaml", "gone.jsonl"):
+        with pytest.raises(PolysenseError, match=r"Data are a manifest \(\.jsonl.*a table \(\.csv"):
+            read_manifest(root / name, SENSES)
+
+
+@pytest.mark.parametrize("name", ["m.jsonl", "m.json", "list.jsonl"])
+def test_a_byte_order_mark_is_no_text(root, name):
+    line = json.dumps({"image": "a.png", "caption": "A red square."})
+    text = line + "\r\n" if name == "m.jsonl" else f"[{line}]"
+    (root / name).write_text("\ufeff" + text, encoding="utf-8")
+    assert [record.caption for record in read_manifest(root / name, SENSES)] == ["A red square."]
+
+
+def test_what_is_no_utf8_says_so(root):
+    (root / "m.jsonl").write_text('{"image": "a.png", "caption": "A."}', encoding="utf-16")
+    with pytest.raises(PolysenseError, match="is UTF-16: save it as UTF-8"):
+        read_manifest(root / "m.jsonl", SENSES)
+    (root / "m.jsonl").write_bytes(b'{}\n{"caption": "caf\xe9"}')
+    with pytest.raises(PolysenseError, match="line 2 is no UTF-8"):
+        read_manifest(root / "m.jsonl", SENSES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"caption": "A.", "caption": "B."}', "line 7: the key 'caption' stands twice"),
+        ('{"image": ', "line 7: not JSON"),
+        ("[" * 100_000, "line 7: not"),
+    ],
+    ids=["twice", "cut", "deep"],
+)
+def test_a_line_is_one_json_object(root, text, words):
+    with pytest.raises(PolysenseError, match=words):
+        parse_line(text, root, SENSES, "m.jsonl, line 7")
+
+
+def test_other_trainers_lists_are_the_senses_files(root):
+    turns = [
+        {"role": "user", "content": "Compare <image> with <image>."},
+        {"role": "assistant", "content": "Alike."},
+    ]
+    images = ["a.png", {"path": "b.png", "bytes": None}]
+    record = parse(root, images=images, messages=turns, system="Look.")
+    assert [media.source for media in record.media] == [str(root / n) for n in ("a.png", "b.png")]
+    system, asked, said = record.messages
+    assert (system.role, system.parts, said.parts) == (
+        "system", (Text("Look."),), (Text("Alike."),)
+    )  # fmt: skip
+    a, b = record.media
+    assert asked.parts == (Text("Compare "), a, Text(" with "), b, Text("."))
+    line = json.dumps({"videos": ["c.wav"], "caption": "A."})
+    assert parse_line(line, root, SENSES, "m.jsonl, line 7") is None  # this run has no video
+    assert parse(root, image="a.png", caption="A.").where == "m.jsonl, line 7"
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -114,6 +171,15 @@ def test_llavas_list_and_lines_with_rare_line_ends_are_read(root):
         ({"document": [{"image": "/etc/passwd"}, "x"]}, "outside"),
         ({"image": "a.png", "caption": 3}, "'caption' must be text"),
         ({"image": "a.png", "messages": [{"role": "user"}]}, "needs the keys"),
+        ({"image": "a\0.png", "caption": "A."}, "no name of a file"),
+        ({"image": "a" * 5000, "caption": "A."}, "no name of a file"),
+        ({"imu": {"imu": "c.wav", "rate": float("nan")}, "caption": "A."}, "'rate' must be a file"),
+        ({"imu": {"imu": "c.wav", "rate": True}, "caption": "A."}, "'rate' must be a file"),
+        ({"image": "a.png", "caption": "A.", "split": "tset"}, "'split' is 'tset', and only"),
+        ({"image": "a.png", "caption": "<image>\nA cat."}, "the caption says <image>"),
+        ({"image": "a.png", "images": ["b.png"], "caption": "A."}, "both 'image' and 'images'"),
+        ({"image": "a.png", "caption": "A.", "system": "Look."}, "'system' message beside a capt"),
+        ({"document": "A.", "system": "Look."}, "'system' message beside a document"),
         ({"captoin": "A."}, "unknown key 'captoin'. Known: image"),
     ],
 )  # fmt: skip

@@ -2,8 +2,15 @@
 
 import pytest
 
-from polysense.data.records import Record, split_records, with_unique_keys
+from polysense.data.records import (
+    Record,
+    is_held_out,
+    split_named,
+    split_records,
+    with_unique_keys,
+)
 from polysense.errors import PolysenseError
+from polysense.modalities.stored import FileGroup
 from polysense.types import Media, Message, Text
 
 TURNS = (Message("user", (Text("Who?"),)), Message("assistant", (Text("Me."),)))
@@ -29,12 +36,63 @@ def test_conversations_about_one_file_are_counted_and_are_one_group():
 
 @pytest.mark.parametrize(
     "record",
-    [Record("a", (), "A.", group="a"), Record("a", (), messages=TURNS)],
-    ids=["two captions", "a key of one's own"],
+    [
+        Record("a", (), "A.", group="a", where="line 2"),
+        Record("a", (), messages=TURNS, where="line 2"),
+    ],
+    ids=["one caption twice", "a key of one's own"],
 )
 def test_two_of_one_key_are_refused(record):
-    with pytest.raises(PolysenseError, match=r"m\.jsonl: two lines have the key 'a'"):
+    words = r"m\.jsonl: two lines (have the key|say the same of) 'a'.*\(line 2 says it again\)"
+    with pytest.raises(PolysenseError, match=words):
         with_unique_keys([record, record], "m.jsonl")
+
+
+def test_captions_of_one_file_are_one_group():
+    picture = (Media("image", "a.png"),)
+    lines = [Record("a.png", picture, f"Caption {i}.", group="a.png") for i in range(3)]
+    unique = with_unique_keys(lines, "m.jsonl")
+    assert [record.key for record in unique] == ["a.png", "a.png (2)", "a.png (3)"]
+    assert {record.group for record in unique} == {"a.png"}
+
+
+def test_lines_about_one_file_share_a_group_whatever_their_keys():
+    picture = (Media("image", "a.png"), Media("image", "b.png"))
+    other = (Media("depth", FileGroup((("image", "a.png"), ("depth", "d.png")))),)
+    lines = [
+        Record("first", picture, "A."),
+        Record("a.png", picture, "B.", group="a.png"),
+        Record("second", other, "C."),
+        Record("own", picture, "D.", group="its own"),
+        Record("else", (Media("image", "b.png"),), "E."),
+    ]
+    unique = with_unique_keys(lines, "m.jsonl")
+    assert [record.group for record in unique] == ["", "first", "first", "its own", ""]
+    for share in (0.2, 0.5, 0.8):  # an empty group is the key
+        held = {is_held_out(record.group or record.key, share) for record in unique[:3]}
+        assert len(held) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "side"),
+    [
+        ("train", "train"), ("Train", "train"), (" training ", "train"),
+        ("held_out", "held_out"), ("held-out", "held_out"), ("Held out", "held_out"),
+        ("test", "held_out"), ("val", "held_out"), ("Validation", "held_out"), ("dev", "held_out"),
+    ],
+)  # fmt: skip
+def test_a_lines_word_decides_its_side(word, side):
+    free = [Record(f"free {i}", (), "A.") for i in range(40)]
+    marked = [Record(f"marked {i}", (), "A.", split=word) for i in range(40)]
+    split = split_records([*free, *marked], 0.5)
+    sides = {"train": split.train, "held_out": split.held_out}
+    assert sum(record.split == word for record in sides[side]) == 40
+    assert 0 < sum(record.split == "" for record in sides[side]) < 40
+
+
+def test_another_word_for_the_split_is_refused():
+    with pytest.raises(PolysenseError, match="'split' is 'tests', and only these words"):
+        split_named("tests")
 
 
 def test_a_document_is_what_nobody_asked_for():

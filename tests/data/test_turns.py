@@ -44,6 +44,18 @@ def test_without_places_signals_come_first_after_the_system():
     assert read[1] == Message("user", (A, C, Text("Who?")))
 
 
+def test_places_in_messages_and_questions_are_filled_too():
+    given = [
+        {"role": "user", "content": ["Compare <image> with", "<image>."]},
+        {"role": "assistant", "content": "As loud as <audio>."},
+    ]
+    asked, said = turns("messages", given, [A, C, B])
+    assert asked.parts == (Text("Compare "), A, Text(" with"), B, Text("."))
+    assert said.parts == (Text("As loud as "), C, Text("."))
+    asked, _ = turns("question", "<image>\nWho?", [A], "Me.")
+    assert asked.parts == (A, Text("Who?"))
+
+
 def test_messages_take_parts_of_every_form_in_any_order():
     content = [
         "First",
@@ -96,6 +108,10 @@ def said(*roles):
          "<image> 1 times, and it names 2"),
         ("conversations", [{"from": "human", "value": "<image>Who?"}], [A, C],
          "<audio> 0 times, and it names 1"),
+        ("messages", [{"role": "user", "content": "<image>Who?"}, *said("assistant")], [],
+         "<image> 1 times, and it names 0"),
+        ("messages", [{"role": "user", "content": ["<image>", "Who?"]}, *said("assistant")],
+         [A, B], "<image> 1 times, and it names 2"),
         ("conversations", [{"from": "me", "value": "x"}], [], "turn 1 must be"),
         ("conversations", [{"from": "gpt", "value": "x"}], [A], "no turn of the user's"),
         ("document", ["text"], [A], "'image' stands beside the document"),

@@ -39,6 +39,9 @@ class Stage:
     `weight_decay` is for matrices; `also_decay` holds patterns, as `learn` does, of norms, biases,
     queries, tags, gates and the like that decay as well (training/optimizer.py).
 
+    `data` names a manifest of the stage's own (LLaVA has captions for one stage and instructions
+    for the other); empty, it learns from the run's.
+
     `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
     (data/packing.py), which changes the speed and not the losses.
     """
@@ -52,6 +55,7 @@ class Stage:
     copy_experts: bool = False
     steps: int | None = None
     task: str = "caption"
+    data: str = ""
     objective: str = "next_token"
     chat: Literal["plain", "template"] = "plain"
     epochs: float = 1.0

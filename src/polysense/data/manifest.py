@@ -2,19 +2,22 @@
 
 A line names signals by their senses, in any order, and says one thing of them: a caption, a
 question with its answer, messages, conversations or a document. A signal is a file, a list of files
-(several signals of the sense), or an object of files and numbers that are one signal together.
+(several signals of the sense, called "images" too), or an object of files and numbers that are one
+signal together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polysense.data.records import Record
+from polysense.data.records import Record, split_named
+from polysense.data.text_checks import check_texts
 from polysense.data.turns import FORMS, read_turns
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
@@ -22,7 +25,8 @@ from polysense.modalities.stored import FileGroup
 from polysense.types import Media, Message
 
 TEXT_KEYS = (
-    "caption", "category", "question", "answer", "key", "id", "group", "split", "source"
+    "caption", "category", "question", "answer", "key", "id", "group", "split", "source",
+    "system",
 )  # fmt: skip
 TURN_KEYS = ("messages", "conversations", "document")
 KNOWN_KEYS = (*TEXT_KEYS, *TURN_KEYS)
@@ -37,13 +41,50 @@ def parse_line(line: str, root: Path, senses: Sequence[str], where: str) -> Reco
     None of a line with a sense that Polysense has and this run does not: one manifest may serve
     runs of different senses.
     """
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PolysenseError(f"{where}: not JSON ({error.msg} at column {error.colno})") from error
-    if isinstance(values, Mapping) and (set(MODALITIES) - set(senses)) & set(values):
+    return parse_values(load_json(line, where), root, senses, where)
+
+
+def parse_values(
+    values: Any, root: Path, senses: Sequence[str], where: str, name: str = ""
+) -> Record | None:
+    """Check what one line says, as parse_line does once its JSON is read."""
+    if names_other_sense(values, senses):
         return None
-    return read_values(values, senses, lambda name: str(find_file(name, root)), where)
+    return read_values(values, senses, lambda file: str(find_file(file, root)), where, name)
+
+
+def names_other_sense(values: Any, senses: Sequence[str]) -> bool:
+    """Whether a line has a signal of a sense of Polysense that is not among `senses`."""
+    others = set(MODALITIES) - set(senses)
+    return isinstance(values, Mapping) and bool({*others, *map(plural, others)} & set(values))
+
+
+def plural(sense: str) -> str:
+    """Return how other trainers call a list of a sense's files: "images", "videos", "audios"."""
+    return f"{sense}s"
+
+
+def load_json(text: str, where: str) -> Any:
+    """Return what a text says as JSON; an object that names one key twice is an error."""
+    try:
+        return json.loads(text, object_pairs_hook=unique_pairs)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column" if error.lineno > 1 else "column"
+        raise PolysenseError(f"{where}: not JSON ({error.msg} at {place} {error.colno})") from error
+    except RecursionError as error:
+        raise PolysenseError(f"{where}: not a line of data: nested too deep") from error
+    except PolysenseError as error:
+        raise PolysenseError(f"{where}: {error}") from error
+
+
+def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; of two values under one key, JSON's own reader would drop the first."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PolysenseError(f"the key {twice!r} stands twice in one object")
+    return values
 
 
 def read_values(
@@ -55,7 +96,7 @@ def read_values(
     default its first file, its id, or a hash of its text.
     """
     try:
-        return read_checked(values, senses, find, name)
+        return replace(read_checked(values, senses, find, name), where=where)
     except PolysenseError as error:
         raise PolysenseError(f"{where}: {error}") from error
 
@@ -64,10 +105,12 @@ def read_checked(values: Any, senses: Sequence[str], find: FindFile, name: str) 
     """Do the work of read_values; errors do not say where yet."""
     if not isinstance(values, Mapping):
         raise PolysenseError(f"a line must be a JSON object, not {type(values).__name__}")
+    values = with_one_name(values, senses)
     unknown = sorted(set(values) - {*KNOWN_KEYS, *UNREAD_KEYS, *senses})
     if unknown:
         known = ", ".join([*senses, *KNOWN_KEYS])
         raise PolysenseError(f"unknown key {unknown[0]!r}. Known: {known}")
+    check_texts(values, senses)
     texts = {key: text_value(values, key) for key in TEXT_KEYS if key in values}
     written = [
         Media(sense, value)
@@ -79,6 +122,7 @@ def read_checked(values: Any, senses: Sequence[str], find: FindFile, name: str) 
     if form == "caption":
         if not written:
             raise PolysenseError(f"no signal; it needs one of {', '.join(senses)}")
+        check_caption(texts, senses)
         media = tuple(written)
     else:
         turns = read_turns(form, {**values, **texts}, written, senses)
@@ -91,7 +135,7 @@ def read_checked(values: Any, senses: Sequence[str], find: FindFile, name: str) 
         media=tuple(found[id(item)] for item in media),
         caption=texts.get("caption", ""),
         category=texts.get("category", ""),
-        split=texts.get("split", ""),
+        split=split_named(texts.get("split", "")),
         source=texts.get("source", ""),
         group=texts.get("group", "") or ("" if texts.get("key") else fallback),
         messages=tuple(
@@ -99,6 +143,27 @@ def read_checked(values: Any, senses: Sequence[str], find: FindFile, name: str) 
             for turn in turns
         ),
     )
+
+
+def with_one_name(values: Mapping[str, Any], senses: Sequence[str]) -> dict[str, Any]:
+    """Return a line with its signals under their senses' names: "images" become "image"."""
+    names = {plural(sense): sense for sense in senses if plural(sense) not in senses}
+    for given, sense in names.items():
+        if given in values and sense in values:
+            raise PolysenseError(f"both {sense!r} and {given!r}: put all files into one list")
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def check_caption(texts: Mapping[str, str], senses: Sequence[str]) -> None:
+    """Refuse what means nothing beside a caption: places of signals in it, a system message."""
+    for sense in senses:
+        if f"<{sense}>" in texts["caption"]:
+            raise PolysenseError(
+                f"the caption says <{sense}>, and would be learnt with it: signals stand before "
+                "their caption, so take the mark away"
+            )
+    if texts.get("system"):
+        raise PolysenseError("a 'system' message beside a caption: nobody is asked there")
 
 
 def form_of(values: Mapping[str, Any]) -> str:
@@ -139,13 +204,16 @@ def default_key(media: Sequence[Media], texts: Mapping[str, str], values: Any) -
 def find_source(media: Media, find: FindFile) -> Any:
     """Return where a signal lies: a file, or the files and numbers of one signal."""
     value = media.source
+    if isinstance(value, Mapping) and set(value) in ({"path"}, {"path", "bytes"}):
+        value = value["path"] if value.get("bytes") is None else value  # as `datasets` writes files
     if isinstance(value, str) and value:
         return find(value)
     if not isinstance(value, Mapping) or not value:
         raise PolysenseError(f"a file of {media.modality!r} must be named by text, not {value!r}")
     parts = []
     for name, part in value.items():
-        if isinstance(part, bool) or not isinstance(part, str | int | float) or part == "":
+        number = isinstance(part, int | float) and not isinstance(part, bool)
+        if not (math.isfinite(part) if number else isinstance(part, str) and part):
             raise PolysenseError(
                 f"{media.modality!r}: {name!r} must be a file or a number, not {part!r}"
             )
@@ -155,12 +223,16 @@ def find_source(media: Media, find: FindFile) -> Any:
 
 def find_file(name: str, root: Path) -> Path:
     """Return the file a line names, which must exist below `root`."""
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+        found = path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a ring of links
+        raise PolysenseError(f"{name[:80]!r} is no name of a file ({error})") from error
     if not path.is_relative_to(root.resolve()):
         raise PolysenseError(
             f"{name!r} lies outside the manifest's folder {str(root)!r}: "
             "put the manifest at or above its files"
         )
-    if not path.is_file():
+    if not found:
         raise PolysenseError(f"file {name!r} does not exist below {str(root)!r}")
     return path

@@ -8,11 +8,39 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message
+
+# What lines say of the split, in any case, and the side that is meant.
+SPLITS = {
+    "": "",
+    "train": "train",
+    "training": "train",
+    "held_out": "held_out",
+    "test": "held_out",
+    "testing": "held_out",
+    "val": "held_out",
+    "valid": "held_out",
+    "validation": "held_out",
+    "dev": "held_out",
+    "eval": "held_out",
+}
+
+
+def split_named(word: str) -> str:
+    """Return "train" or "held_out" of a line's word for its split, "" of none."""
+    name = word.strip().lower().replace("-", "_").replace(" ", "_")
+    if name not in SPLITS:
+        known = ", ".join(name for name in SPLITS if name)
+        raise PolysenseError(
+            f"'split' is {word!r}, and only these words are taken: {known} (all but the first two "
+            "are held out; without the key, a hash decides)"
+        )
+    return SPLITS[name]
 
 
 @dataclass(frozen=True)
@@ -24,6 +52,8 @@ class Record:
               assistant's: nobody asks, and all its text is learnt
     group     records of one group are on one side of the split
     source    where it is from, as "real" or "simulated"
+    where     its place in the data, as "pictures.jsonl, line 4", for errors
+    data      the manifest it is from, where a stage has one of its own ("": the run's)
     """
 
     key: str
@@ -34,6 +64,8 @@ class Record:
     source: str = ""
     group: str = ""
     messages: tuple[Message, ...] = ()
+    where: str = field(default="", compare=False)
+    data: str = ""
 
     @property
     def senses(self) -> str:
@@ -71,9 +103,8 @@ def split_records(records: Sequence[Record], share: float) -> Split:
     """Split records by their groups, or keys; one that says "split": "train" is never held out."""
     train, held_out = [], []
     for record in records:
-        held = record.split == "held_out" or (
-            record.split != "train" and is_held_out(record.group or record.key, share)
-        )
+        side = split_named(record.split)
+        held = side == "held_out" if side else is_held_out(record.group or record.key, share)
         (held_out if held else train).append(record)
     if not train or not held_out:
         raise PolysenseError(
@@ -86,29 +117,62 @@ def split_records(records: Sequence[Record], share: float) -> Split:
 def with_unique_keys(records: Sequence[Record], where: str) -> list[Record]:
     """Check that no two records share a key: one could be trained on and held out at once.
 
-    Many conversations may be about one file. They are called after it ("cat.png", "cat.png (2)"),
-    and are of its group: all of them are held out, or none.
+    Many lines may be about one file. Those without a key are called after it ("cat.png",
+    "cat.png (2)"; the first caption has the name alone), and are of its group: all of them are held
+    out, or none.
     """
-
-    def may_be_counted(record: Record) -> bool:
-        return bool(record.messages) and record.group == record.key
-
-    taken: set[str] = set()
-    for record in records:
-        if not may_be_counted(record):
-            if record.key in taken:
+    owners: dict[str, int] = {}  # of each key, the index of its record
+    for index, record in enumerate(records):
+        if record.group != record.key:  # a key of its own
+            if record.key in owners:
                 raise PolysenseError(
-                    f"{where}: two lines have the key {record.key!r}; keys are unique"
+                    f"{where}: two lines have the key {record.key!r}; keys are unique "
+                    f"({record.where or 'the second'} says it again)"
                 )
-            taken.add(record.key)
+            owners[record.key] = index
+    captions: dict[tuple[str, str], int] = {}
+    for index, record in enumerate(records):
+        if record.group == record.key and not record.messages:
+            if (record.key, record.caption) in captions:
+                raise PolysenseError(
+                    f"{where}: two lines say the same of {record.key!r}; lines are unique "
+                    f"({record.where or 'the second'} says it again)"
+                )
+            captions[record.key, record.caption] = index
+            owners.setdefault(record.key, index)
     counts: Counter[str] = Counter()
     unique = []
-    for record in records:
+    for index, record in enumerate(records):
         key = record.key
-        if may_be_counted(record):
-            while key in taken:
-                counts[record.key] += 1
-                key = f"{record.key} ({counts[record.key] + 1})"
-            taken.add(key)
+        while owners.setdefault(key, index) != index:
+            counts[record.key] += 1
+            key = f"{record.key} ({counts[record.key] + 1})"
         unique.append(replace(record, key=key))
-    return unique
+    groups = shared_groups(records)
+    return [replace(record, group=group) for record, group in zip(unique, groups, strict=True)]
+
+
+def shared_groups(records: Sequence[Record]) -> list[str]:
+    """Return the records' groups, so that those about one file share one, also with own keys.
+
+    A record that says its group stays in it. Another joins the first record whose first file is
+    the same: records that come later never move those before them.
+    """
+    groups: dict[Any, str] = {}
+    shared = []
+    for record in records:
+        file, group = first_file(record), record.group
+        if file is not None:
+            if group in ("", record.key):
+                group = groups.get(file, group)
+            groups.setdefault(file, group or record.key)
+        shared.append(group)
+    return shared
+
+
+def first_file(record: Record) -> Any:
+    """Return where the first signal of a record lies, of several files the first; None of text."""
+    if not record.media:
+        return None
+    source = record.media[0].source
+    return next(iter(source.values())) if isinstance(source, Mapping) else source

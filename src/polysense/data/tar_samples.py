@@ -11,13 +11,12 @@ what is near, while the order of training is a function of the step (training/or
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polysense.data.manifest import KNOWN_KEYS, read_values
+from polysense.data.manifest import KNOWN_KEYS, load_json, names_other_sense, plural, read_values
 from polysense.data.records import Record
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES, sense_of_ending
@@ -32,8 +31,11 @@ Files = dict[str, FileSlice]  # a sample's files by their endings
 
 
 def names_shards(pattern: str | Path) -> bool:
-    """Whether a manifest's name means shards: a folder, or archives."""
-    return Path(pattern).is_dir() or bool(re.search(r"\.(tar(\.\w+)?|tgz)$", str(pattern)))
+    """Whether a manifest's name means shards: a folder of archives, or archives."""
+    folder = Path(pattern)
+    return (folder.is_dir() and any(folder.glob("*.tar"))) or bool(
+        re.search(r"\.(tar(\.\w+)?|tgz)$", str(pattern))
+    )
 
 
 def read_shards(pattern: str | Path, senses: Sequence[str]) -> list[Record]:
@@ -107,9 +109,9 @@ def read_sample(key: str, files: Files, senses: Sequence[str], shard: Path) -> R
         if ending not in ("txt", "json")
     }
     values = said(files, [*senses, *others], where)
-    if {*signals.values(), *values}.intersection(others):
+    if {*signals.values()}.intersection(others) or names_other_sense(values, senses):
         return None
-    if not ({*senses, "messages", "document"} & set(values)):
+    if not ({*senses, *map(plural, senses), "messages", "document"} & set(values)):
         for ending, sense in signals.items():
             values.setdefault(sense, []).append(ending)
     unused = set(signals)
@@ -154,13 +156,11 @@ def said(files: Files, senses: Sequence[str], where: str) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     if "json" in files:
-        try:
-            loaded = json.loads(read_text(files["json"]))
-        except json.JSONDecodeError as error:
-            raise PolysenseError(f"{where}: its .json is no JSON ({error.msg})") from error
+        loaded = load_json(read_text(files["json"]), f"{where}, its .json")
         if not isinstance(loaded, Mapping):
             raise PolysenseError(f"{where}: its .json must be an object, like a manifest's line")
-        values = {key: loaded[key] for key in loaded if key in (*KNOWN_KEYS, *senses)}
+        known = {*KNOWN_KEYS, *senses, *map(plural, senses)}
+        values = {key: loaded[key] for key in loaded if key in known}
     if "txt" in files:
         values["caption"] = read_text(files["txt"])
     if not values:
@@ -178,6 +178,6 @@ def read_text(member: FileSlice) -> str:
             f"{str(member)!r} has {member.size:,} bytes; a text has {TEXT_BYTES:,}"
         )
     try:
-        return b"".join(member.chunks()).decode("utf-8")
+        return b"".join(member.chunks()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolysenseError(f"{str(member)!r} is no UTF-8 text") from error

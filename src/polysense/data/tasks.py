@@ -3,8 +3,9 @@
 "caption" is the alignment task: signal in, caption out, no words around it, and documents as they
 are (VILA, arXiv 2312.07533: interleaved data belongs there). "instruction" makes questions from
 captions and categories, among them what the sense itself says to be captioned
-(`Modality.instruction`), and takes conversations as they are. Which phrasing a record gets is a
-function of its key, so that data are the same in every run.
+(`Modality.instruction`), and takes conversations as they are. "answer" is alignment on
+conversations alone, as LLaVA's own captions come: signal in, the first answer out. Which phrasing a
+record gets is a function of its key, so that data are the same in every run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from polysense.data.datasets import Record
 from polysense.errors import unknown_name
 from polysense.modalities import Modality
 from polysense.modalities.base import caption_prompt
-from polysense.types import Message, Sample, Text
+from polysense.types import Media, Message, Sample, Text
 
 Senses = Mapping[str, Modality]
 
@@ -72,6 +73,23 @@ def caption_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     ]
 
 
+def answer_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
+    """One sample a conversation that begins with signals: these, then the first answer.
+
+    LLaVA's pretraining drops the question so; of a longer conversation, the later turns too.
+    """
+    samples = []
+    for record in records:
+        first = next((i for i, m in enumerate(record.messages) if m.role == "user"), None)
+        if first is None:
+            continue
+        shown = tuple(part for part in record.messages[first].parts if isinstance(part, Media))
+        if shown:
+            turns = (Message("user", shown), record.messages[first + 1])
+            samples.append(Sample(record.key, turns, about(record)))
+    return samples
+
+
 def instruction_samples(records: Sequence[Record], senses: Senses) -> list[Sample]:
     """Conversations as they are; of a captioned record, two questions: what it is, and another
     about its caption or its category.
@@ -96,6 +114,7 @@ def instruction_samples(records: Sequence[Record], senses: Senses) -> list[Sampl
 
 TASKS: dict[str, Callable[[Sequence[Record], Senses], list[Sample]]] = {
     "caption": caption_samples,
+    "answer": answer_samples,
     "instruction": instruction_samples,
 }
 
@@ -105,3 +124,10 @@ def samples_for(task: str, records: Sequence[Record], senses: Senses) -> list[Sa
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     return TASKS[task](records, senses)
+
+
+def task_for(task: str, records: Sequence[Record]) -> str:
+    """Return `task`, or "answer" for captions where conversations are all that there is."""
+    captioned = any(record.caption or record.is_document for record in records)
+    talked = any(record.messages and not record.is_document for record in records)
+    return "answer" if task == "caption" and talked and not captioned else task

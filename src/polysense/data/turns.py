@@ -12,7 +12,7 @@ still as the line writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from polysense.data.messages import parse_messages
@@ -34,22 +34,28 @@ def read_turns(
 ) -> tuple[Message, ...]:
     """Return the turns of a line, `shown` in their places; `form` is one of FORMS.
 
-    Raises PolysenseError, which does not say where, over anything that is no such conversation.
+    "<image>" in their words is the place of the next image, as in other trainers' data. Raises
+    PolysenseError, which does not say where, over anything that is no such conversation.
     """
-    if form == "question":
-        asked = Message("user", (*shown, Text(values["question"])))
-        return (asked, Message("assistant", (Text(values["answer"]),)))
     given = values[form]
-    if form == "document":
+    if form == "question":
+        asked = Message("user", (Text(given),))
+        turns = [asked, Message("assistant", (Text(values["answer"]),))]
+    elif form == "document":
+        if values.get("system"):
+            raise PolysenseError("a 'system' message beside a document: nobody is asked there")
         return (read_document(given, shown, senses),)
-    if not isinstance(given, list) or not given:
+    elif not isinstance(given, list) or not given:
         raise PolysenseError(f"{form!r} must be a list of turns, not {given!r}")
-    if form == "conversations":
-        turns = read_conversations(given, shown, senses)
+    elif form == "conversations":
+        turns = read_conversations(given)
     else:
-        turns = show_first(parse_messages([full_message(turn) for turn in given], senses), shown)
-    check_turns(turns)
-    return tuple(turns)
+        turns = parse_messages([full_message(turn) for turn in given], senses)
+    if values.get("system"):
+        turns = [Message("system", (Text(values["system"]),)), *turns]
+    filled = fill_places(turns, shown, senses)
+    check_turns(filled)
+    return tuple(filled)
 
 
 def read_document(given: Any, shown: Sequence[Media], senses: Sequence[str]) -> Message:
@@ -101,10 +107,8 @@ def full_part(part: Any) -> Any:
     return {"type": sense, sense: address}
 
 
-def read_conversations(
-    given: Sequence[Any], shown: Sequence[Media], senses: Sequence[str]
-) -> list[Message]:
-    """Return LLaVA's turns; each "<image>" in their text is the place of the next image."""
+def read_conversations(given: Sequence[Any]) -> list[Message]:
+    """Return LLaVA's turns, with "<image>" still in their words."""
     for number, turn in enumerate(given, start=1):
         known = isinstance(turn, Mapping) and turn.get("from") in ROLES
         if not known or not isinstance(turn.get("value"), str):
@@ -112,30 +116,49 @@ def read_conversations(
                 f'turn {number} must be {{"from": ..., "value": text}}, from one of '
                 f"{', '.join(ROLES)}"
             )
-    places = re.compile(f"\n?<({'|'.join(senses)})>\n?")
-    for sense in senses:
-        asked = sum(turn["value"].count(f"<{sense}>") for turn in given)
+    return [Message(ROLES[turn["from"]], (Text(turn["value"].strip()),)) for turn in given]
+
+
+def fill_places(
+    turns: list[Message], shown: Sequence[Media], senses: Sequence[str]
+) -> list[Message]:
+    """Return the turns with `shown` at their places, or, where they name none, at the beginning.
+
+    Without `shown`, what the assistant says is words, also where it says "<image>".
+    """
+    words = [
+        part.text
+        for turn in turns
+        if shown or turn.role == "user"
+        for part in turn.parts
+        if isinstance(part, Text)
+    ]
+    asked = {sense: sum(text.count(f"<{sense}>") for text in words) for sense in senses}
+    if not any(asked.values()):
+        return show_first(turns, shown)
+    for sense, count in asked.items():
         files = sum(media.modality == sense for media in shown)
-        silent = not any(places.search(turn["value"]) for turn in given)
-        if asked != files and not (silent and files):
+        if count != files:
             raise PolysenseError(
-                f"its turns say <{sense}> {asked} times, and it names {files} of {sense}: each "
+                f"its turns say <{sense}> {count} times, and it names {files} of {sense}: each "
                 "needs the other"
             )
     waiting = {sense: [m for m in shown if m.modality == sense] for sense in senses}
-    turns = []
-    for turn in given:
-        words = places.split(turn["value"])  # text, sense, text, sense ... text
-        parts: list[Part] = []
-        words[0] = words[0].lstrip()
-        words[-1] = words[-1].rstrip()
-        for index, word in enumerate(words):
+    return [Message(turn.role, tuple(with_signals(turn.parts, waiting))) for turn in turns]
+
+
+def with_signals(parts: Sequence[Part], waiting: Mapping[str, list[Media]]) -> Iterator[Part]:
+    """Yield the parts of a turn, each "<sense>" in its words replaced by the next one `waiting`."""
+    places = re.compile(f"\n?<({'|'.join(map(re.escape, waiting))})>\n?")
+    for part in parts:
+        if not isinstance(part, Text) or not any(waiting.values()):
+            yield part
+            continue
+        for index, word in enumerate(places.split(part.text)):  # text, sense, text ... text
             if index % 2:
-                parts.append(waiting[word].pop(0))
+                yield waiting[word].pop(0)
             elif word:
-                parts.append(Text(word))
-        turns.append(Message(ROLES[turn["from"]], tuple(parts)))
-    return show_first(turns, [media for left in waiting.values() for media in left])
+                yield Text(word)
 
 
 def show_first(turns: list[Message], shown: Sequence[Media]) -> list[Message]:

@@ -19,8 +19,8 @@ from accelerate import Accelerator, PartialState
 from rich.console import Console
 
 from polysense.config import RunConfig
-from polysense.data.datasets import Split, read_manifest, split_records
 from polysense.data.processor import PolysenseProcessor
+from polysense.data.records import Split
 from polysense.data.template_checks import check_template
 from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
@@ -53,6 +53,7 @@ from polysense.training.run_folder import (
     has_begun,
 )
 from polysense.training.run_lock import locked
+from polysense.training.stage_data import check_samples, resolve_tasks, split_of
 from polysense.training.stages import (
     Trainee,
     check_stages,
@@ -117,12 +118,6 @@ def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     return model, processor
 
 
-def split_of(config: RunConfig) -> Split:
-    """Read the manifest and split it."""
-    records = read_manifest(config.data.manifest, list(config.model.modalities))
-    return split_records(records, config.data.held_out)
-
-
 def train(
     config: RunConfig, folder: Path, cache_folder: Path | None = None, until: str | None = None
 ) -> Trainee:
@@ -135,8 +130,9 @@ def train(
     check_names(config, until)
     console = Console(file=sys.stderr)
     config = resolve(config)
-    check_folder(folder, config)
     split = split_of(config)
+    config, said = resolve_tasks(config, split)
+    check_folder(folder, config)
     # Without cpu=True accelerate takes no notice of torchrun on a machine without GPUs.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
@@ -145,8 +141,10 @@ def train(
     check_template(processor.chat, config.model.llm.name)
     stop_at(model.llm, processor.chat.ends)
     stages = stages_until(config, until)
+    check_samples(model, processor, config, split)
     with ExitStack() as stack:
         if accelerator.is_main_process:
+            console.print(*said, sep="\n", end="\n" if said else "")
             if not finished(folder):
                 room = bytes_of_run(model, config.stages, KEPT) - bytes_in(folder / STAGES)
                 check_room(folder, room, "for the run's checkpoints")

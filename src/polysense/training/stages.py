@@ -41,6 +41,7 @@ from polysense.training.loop import StageRun, train_stage
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.paired import check_one_signal, check_pairs
 from polysense.training.plan import print_plan
+from polysense.training.stage_data import samples_of
 from polysense.training.unreadable import Note
 
 
@@ -153,20 +154,7 @@ def train_stages(
 
 def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> TrainingData:
     """Return the batches of a stage's task over those of `records` that are of its senses."""
-    if stage.senses:
-        records = [r for r in records if all(m.modality in stage.senses for m in r.media)]
-    if not stage.combined:
-        records = [record for record in records if len(record.media) <= 1]
-    if not any(
-        named(f"llm.{name}", stage.learn) for name, _ in trainee.model.llm.named_parameters()
-    ):
-        records = [r for r in records if r.media]  # plain text teaches only the LLM
-    samples = samples_for(stage.task, records, trainee.model.modalities)
-    if not samples:
-        raise PolysenseError(
-            f"stage {stage.name!r} has no samples of {', '.join(stage.senses) or 'any sense'} for "
-            f"its task {stage.task!r} (data/tasks.py says which lines are for which task)"
-        )
+    samples = samples_of(trainee.model, stage, records)
     objective = objective_named(stage.objective)
     # Instructions are read sample by sample, and packing changes the samples' order.
     alone = trainee.processor.instruction_tokenizer is not None or not objective.packs
@@ -190,7 +178,8 @@ def training_data(trainee: Trainee, stage: Stage, records: list[Record]) -> Trai
 def known_scores(trainee: Trainee, stage: Stage, known: set[str]) -> list[SenseScore]:
     """Score every sense (or combination of senses) known so far, asked as in `stage`."""
     everything = replace(stage, senses=())
-    data = training_data(trainee, everything, trainee.split.held_out)
+    held_out = [replace(record, data=stage.data) for record in trainee.split.held_out]
+    data = training_data(trainee, everything, held_out)  # of every stage's manifest
     found = [
         score_sense(trainee.model, trainee.processor, data, sense)
         for sense in sorted(known)
