@@ -18,77 +18,119 @@ SOURCE = ROOT / "src" / "polysense"
 # A module imports from its own line or those above it, never from below. `__init__` holds the
 # public names: the command line uses them as users do, nothing else in the package does.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "writing", "cache_folder"),
-    ("config", "overrides"),
+    ("errors", "types", "atomic_write"),
+    ("config",),
     ("modalities",),
     ("model",),
     ("data",),
-    ("importing",),
+    ("importers",),
     ("training",),
     ("evaluation",),
     ("serving",),
     ("recipes",),
-    ("__init__", "auto_classes"),
-    ("commands", "cli_options"),
+    ("__init__",),
     ("cli",),
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
+# The same inside a package: what stands on one line does not import one another. A package that is
+# not named here has files of equal rank.
+ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "modalities": (
+        ("sources",),
+        ("readers", "transforms", "visualization"),
+        ("base",),
+        ("read_signal", "custom", "image", "audio", "point", "imu", "fmri"),
+        ("dense_map", "video"),
+        ("depth", "normal"),
+        ("__init__",),
+    ),
+    "model": (
+        (
+            "hub",
+            "attention",
+            "initialization",
+            "trainable",
+            "configuration",
+            "generation",
+            "gradient_checkpointing",
+            "transformers_methods",
+        ),
+        ("llm",),
+        ("encoders", "connectors"),
+        ("fusion", "outputs"),
+        ("pretrained",),
+        ("polysense_model",),
+        ("likelihood",),
+    ),
+    "data": (
+        ("records", "text_checks"),
+        ("formats",),
+        ("datasets", "duplicates"),
+        ("prompts", "chat"),
+        ("collate", "qformer_instructions"),
+        ("model_inputs", "processor_files"),
+        ("processor",),
+        ("trainer_collator", "loading"),
+    ),
+}
+
+FOLDER_FILES = 14
 FILE_LINES = 250
 FUNCTION_LINES = 60
 POOR_NAMES = re.compile(r"^(utils?|misc|common|helpers?|stuff|.*_(v\d+|new|old|utils?))$")
 
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
-    "commands.py": "test_cli.py",
-    "config/model.py": "model/test_connectors.py",
+    "cli/load_run.py": "cli/test_main.py",
+    "config/model.py": "model/connectors/test_build.py",
     "config/run.py": "recipes/test_onellm_recipes.py",
-    "data/collate.py": "data/test_chat.py",
+    "data/collate.py": "data/chat/test_chat_tokenizer.py",
     "data/formats/line.py": "data/formats/test_table.py",
-    "data/messages.py": "data/test_chat.py",
+    "data/formats/messages.py": "data/chat/test_chat_tokenizer.py",
     "data/processor_files.py": "data/test_processor.py",
-    "data/templates.py": "parity/test_imported.py",
-    "data/tasks.py": "data/test_datasets.py",
-    "errors.py": "data/test_chat.py",
-    "evaluation/asking.py": "evaluation/test_evaluate.py",
+    "data/chat/chat_templates.py": "parity/test_imported.py",
+    "data/prompts.py": "data/test_datasets.py",
+    "errors.py": "data/chat/test_chat_tokenizer.py",
+    "evaluation/predictor.py": "evaluation/test_evaluate.py",
     "evaluation/baselines.py": "evaluation/test_evaluate.py",
-    "evaluation/curves.py": "evaluation/test_report.py",
-    "evaluation/routing.py": "evaluation/test_report.py",
-    "evaluation/tables.py": "evaluation/test_result.py",
+    "evaluation/report/loss_curves.py": "evaluation/report/test_report.py",
+    "evaluation/report/expert_routing.py": "evaluation/report/test_report.py",
+    "evaluation/console_tables.py": "evaluation/test_result.py",
     "modalities/__init__.py": "modalities/test_image.py",
     "modalities/base.py": "model/test_polysense_model.py",
     "model/configuration.py": "model/test_polysense_model.py",
-    "model/connector.py": "model/test_connectors.py",
-    "model/describe.py": "test_cli.py",
-    "model/efficientnet.py": "model/test_encoders.py",
-    "model/importers/blip2.py": "parity/test_imported.py",
-    "model/importers/checkpoint.py": "test_importing.py",
-    "model/importers/llava.py": "parity/test_imported.py",
-    "model/importers/onellm.py": "parity/test_onellm.py",
-    "model/importers/onellm_names.py": "parity/test_onellm_layout.py",
-    "model/importers/onellm_sizes.py": "parity/test_onellm_layout.py",
-    "model/importers/qformer.py": "parity/test_qformer.py",
-    "model/llm.py": "data/test_chat.py",
-    "model/qformer.py": "parity/test_qformer.py",
-    "model/towers.py": "parity/test_imported.py",
-    "model/saving.py": "model/test_polysense_model.py",
-    "recipes/__init__.py": "recipes/test_laptop_data.py",
-    "recipes/onellm.py": "recipes/test_onellm_recipes.py",
-    "recipes/onellm_laptop.py": "recipes/test_onellm_recipes.py",
-    "recipes/laptop.py": "config/test_near_names.py",
-    "training/dataset.py": "training/test_stages.py",
-    "training/objectives/__init__.py": "training/objectives/test_language.py",
-    "training/disk_room.py": "training/test_run_folder.py",
-    "training/feature_progress.py": "training/test_journal.py",
-    "training/plan.py": "training/test_journal.py",
+    "model/connectors/base.py": "model/connectors/test_build.py",
+    "evaluation/report/model_summary.py": "cli/test_main.py",
+    "model/encoders/efficientnet.py": "model/encoders/test_build.py",
+    "importers/blip2.py": "parity/test_imported.py",
+    "importers/hf_checkpoint.py": "importers/test_import_checkpoint.py",
+    "importers/llava.py": "parity/test_imported.py",
+    "importers/onellm/read.py": "parity/test_onellm.py",
+    "importers/onellm/names.py": "parity/test_onellm_layout.py",
+    "importers/onellm/sizes.py": "parity/test_onellm_layout.py",
+    "importers/qformer_names.py": "parity/test_qformer.py",
+    "model/llm/load.py": "data/chat/test_chat_tokenizer.py",
+    "model/connectors/qformer.py": "parity/test_qformer.py",
+    "model/encoders/vision.py": "parity/test_imported.py",
+    "model/pretrained/save_load.py": "model/test_polysense_model.py",
+    "recipes/__init__.py": "recipes/laptop/test_weights.py",
+    "recipes/published/onellm.py": "recipes/test_onellm_recipes.py",
+    "recipes/laptop/onellm.py": "recipes/test_onellm_recipes.py",
+    "recipes/laptop/image_only.py": "config/test_near_names.py",
+    "data/loading/batches.py": "training/test_stages.py",
+    "training/objectives/__init__.py": "training/objectives/test_next_token.py",
+    "training/run_folder/disk_room.py": "training/run_folder/test_contents.py",
+    "training/progress/feature_progress.py": "training/progress/test_metric_logger.py",
+    "training/progress/plan.py": "training/progress/test_metric_logger.py",
     "training/run.py": "model/test_polysense_model.py",
     "types.py": "data/test_datasets.py",
 }
 
 SOURCES = sorted(SOURCE.rglob("*.py"))
 FILES = sorted(
-    path for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py")
+    path for folder in ("src", "tests", "perf") for path in (ROOT / folder).rglob("*.py")
 )
 
 
@@ -154,6 +196,39 @@ def test_imports_point_downwards(path: Path) -> None:
     for line, imported in imported_layers(tree(path)):
         assert imported in RANK, f"{name_of(path)}:{line} imports {imported}, which is no layer"
         assert RANK[imported] <= RANK[layer], f"{name_of(path)}:{line} imports upwards: {imported}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_point_downwards_inside_a_package(path: Path) -> None:
+    package, *inside = path.relative_to(SOURCE).with_suffix("").parts
+    if package not in ORDER_INSIDE or not inside:
+        return
+    ranks = {name: rank for rank, row in enumerate(ORDER_INSIDE[package]) for name in row}
+    own = inside[0]
+    assert own in ranks or own == "__init__", (
+        f"{name_of(path)}: give {own!r} a place in ORDER_INSIDE"
+    )
+    for line, imported in imported_parts(tree(path), package):
+        if imported != own and own != "__init__":
+            assert ranks[imported] < ranks[own], (
+                f"{name_of(path)}:{line} imports {imported}, which stands beside or below it"
+            )
+
+
+def imported_parts(module: ast.Module, package: str) -> list[tuple[int, str]]:
+    """What a module imports of its own package, also inside functions: (line, part of it)."""
+    nodes = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom) and node.module]
+    names = [(node.lineno, (node.module or "").split(".")) for node in nodes]
+    return [(line, parts[2]) for line, parts in names if parts[1:2] == [package] and parts[2:]]
+
+
+FOLDERS = sorted({path.parent for path in FILES})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_folders_stay_small(folder: Path) -> None:
+    count = sum(path.is_file() for path in folder.iterdir())
+    assert count <= FOLDER_FILES, f"{name_of(folder)} has {count} files: give it rooms"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -229,7 +304,7 @@ def test_table_of_tests_is_needed() -> None:
 @pytest.mark.parametrize(
     ("code", "layer"),
     [
-        ("from polysense.cli import main", "cli"),
+        ("from polysense.cli.main import main", "cli"),
         ("import polysense.training.loop", "training"),
         ("from polysense import data", "data"),
         ("from polysense import PolysenseModel", "__init__"),

@@ -1,6 +1,6 @@
 """What an import brings: the command line nothing heavy, the package the Auto classes.
 
-Each is tried in a process of its own, in the orders in which people import. polysense.commands and
+Each is tried in a process of its own, in the orders in which people import. polysense.cli.load_run and
 polysense.model are imported there too.
 """
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import tiny_run
+from fixtures.tiny_model import tiny_run
 
 HEAVY = (
     "accelerate", "av", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "rich", "scipy",
@@ -30,7 +30,7 @@ def python(code, *words, **options):
 def test_help_imports_nothing_heavy(words):
     code = f"""
 import sys
-from polysense.cli import main
+from polysense.cli.main import main
 try:
     main({words!r})
 except SystemExit as stopped:
@@ -50,7 +50,7 @@ def run(tmp_path_factory):
     [
         "import polysense; from transformers import AutoConfig, AutoModel, AutoModelForCausalLM",
         "from transformers import AutoConfig, AutoModel, AutoModelForCausalLM; import polysense",
-        "import polysense.model.llm; from transformers import AutoConfig, AutoModelForCausalLM",
+        "import polysense.model.llm.load; from transformers import AutoConfig, AutoModelForCausalLM",
         "from polysense.modalities import MODALITIES; from transformers import AutoConfig, "
         "AutoModelForCausalLM",
         "from polysense import PolysenseModel; from transformers import AutoConfig, "
@@ -71,7 +71,8 @@ print(type(config).__name__, type(model).__name__)
 
 
 @pytest.mark.parametrize(
-    "module", ["polysense.data.processor", "polysense.serving.console", "polysense.training.run"]
+    "module",
+    ["polysense.data.processor", "polysense.serving.terminal_chat", "polysense.training.run"],
 )
 def test_a_module_can_be_the_first_that_is_imported(module):
     assert python(f"import {module}; print(polysense.PolysenseProcessor.__name__)").strip()
@@ -91,7 +92,7 @@ def test_asking_imports_only_what_it_needs_and_prints_only_the_answer(run, tmp_p
     picture = next((run.parent / "tiny-parts/pictures").glob("*.png"))
     code = f"""
 import sys
-from polysense.cli import main
+from polysense.cli.main import main
 try:
     main(["ask", *sys.argv[1:]])
 except SystemExit as stopped:

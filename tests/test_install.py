@@ -125,7 +125,7 @@ def test_the_newest_are_tested_in_a_place_of_their_own(clone):
     ("category", "module"),
     [
         (FutureWarning, "torch.nn.modules.module"),  # of our call of a module
-        (DeprecationWarning, "polysense.model.llm"),
+        (DeprecationWarning, "polysense.model.llm.load"),
         (DeprecationWarning, "test_install"),
     ],
 )

@@ -4,13 +4,13 @@ The flow, and the file for each arrow:
 
     file -> signal       modalities/<sense>.py     read
     signal -> tokens     modalities/<sense>.py     tokenizer
-    tokens -> features   model/encoders.py
-    features -> embeddings  model/connectors.py; upm.py, qformer.py, resampler.py, compression.py
-    embeddings -> LLM    model/splice.py, model/polysense_model.py; or model/gated_attention.py
-    LLM -> text          model/llm.py
+    tokens -> features   model/encoders/build.py
+    features -> embeddings  model/connectors/build.py; upm.py, qformer.py, resampler.py, pooling.py
+    embeddings -> LLM    model/fusion/merge_embeddings.py, model/polysense_model.py; or model/fusion/gated_cross_attention.py
+    LLM -> text          model/llm/load.py
 
 Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkpoints), evaluation/,
-serving/ (asking), recipes/ (whole runs), cli.py.
+serving/ (asking), recipes/ (whole runs), cli/main.py.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from polysense.auto_classes import register_with_transformers
 
 if TYPE_CHECKING:
-    from polysense.data.collator import PolysenseCollator
     from polysense.data.processor import PolysenseProcessor
+    from polysense.data.trainer_collator import PolysenseCollator
     from polysense.errors import PolysenseError
     from polysense.model.configuration import PolysenseConfig
     from polysense.model.polysense_model import PolysenseModel
@@ -38,7 +38,7 @@ __all__ = [
 # Imported when they are first asked for: they bring torch and transformers, which take seconds that
 # `polysense --help` need not wait for.
 PUBLIC = {
-    "PolysenseCollator": "polysense.data.collator",
+    "PolysenseCollator": "polysense.data.trainer_collator",
     "PolysenseConfig": "polysense.model.configuration",
     "PolysenseError": "polysense.errors",
     "PolysenseModel": "polysense.model.polysense_model",

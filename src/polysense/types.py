@@ -55,12 +55,12 @@ class Sample:
     """One training or evaluation item.
 
     `key` names it in errors and decides its split; `messages` is the conversation whose assistant
-    turns are learnt; `about` carries what evaluation needs besides (caption, category).
+    turns are learnt; `metadata` carries what evaluation needs besides (caption, category).
     """
 
     key: str
     messages: tuple[Message, ...]
-    about: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def media(self) -> list[Media]:
@@ -70,7 +70,7 @@ class Sample:
         ]
 
     @property
-    def senses(self) -> str:
+    def modalities(self) -> str:
         """The senses of its signals, as "audio+video"; "" for plain text."""
         return "+".join(sorted({media.modality for media in self.media}))
 
@@ -86,8 +86,8 @@ class Batch(dict[str, Any]):
     features        {modality: [N, F, E]}     instead of signals, where the encoder already ran
     instructions    {modality: {text_ids, text_mask [N, L]}}  what a Q-Former that follows
                     instructions reads beside each signal, in ids of its own tokenizer
-    captions        {text_ids, written_ids, text_mask [N, L]}  what is said of each signal, in the
-                    same ids, for objectives that compare the two (data/captions.py)
+    captions        {text_ids, decoder_input_ids, text_mask [N, L]}  what is said of each signal, in the
+                    same ids, for objectives that compare the two (data/chat/caption_tokenizer.py)
     """
 
     def to(

@@ -10,7 +10,7 @@ from polysense.config import (
     DataConfig,
     EncoderConfig,
     EvaluationConfig,
-    InteractionConfig,
+    FusionConfig,
     LanguageModelConfig,
     LoraConfig,
     ModelConfig,
@@ -20,7 +20,7 @@ from polysense.config import (
 from polysense.config.checks import LARGEST
 from polysense.errors import PolysenseError
 
-STAGE = Stage("words", learn=("connector",))
+STAGE = Stage("words", trainable=("connector",))
 MODEL = ModelConfig(
     LanguageModelConfig("llm"), EncoderConfig("transformers", "e"), ConnectorConfig(), {"image": {}}
 )
@@ -29,30 +29,30 @@ GOOD = {
     type(config): config
     for config in (
         STAGE, MODEL, DATA, LoraConfig(), LanguageModelConfig("llm"), ConnectorConfig(),
-        EncoderConfig("transformers", "e"), InteractionConfig(), EvaluationConfig(),
+        EncoderConfig("transformers", "e"), FusionConfig(), EvaluationConfig(),
         RunConfig("tiny", MODEL, DATA, (STAGE,)),
     )
 }  # fmt: skip
 HUGE = 99999999999999999999
 BAD = [
     (Stage, "name", ["", "a/b", "a.b", "a b"]),
-    (Stage, "learn", [(), ("",)]),
+    (Stage, "trainable", [(), ("",)]),
     (Stage, "chat", ["templat"]),
     (Stage, "steps", [0, -1, HUGE]),
     (Stage, "betas", [(2.0, 3.0), (0.9, 1.0), (-0.1, 0.9), (math.nan, 0.9)]),
     (Stage, "warmup", [-0.1, 1.0, math.nan]),
     *((Stage, name, [0.0, -1.0, math.nan]) for name in ("epochs", "learning_rate", "clip")),
     *((Stage, name, [math.inf]) for name in ("epochs", "learning_rate", "clip")),
-    *((Stage, name, [-1.0, math.nan, math.inf]) for name in ("minimum_rate", "weight_decay")),
-    *((Stage, name, [0, -1, HUGE]) for name in ("batch_size", "accumulation", "row_tokens")),
+    *((Stage, name, [-1.0, math.nan, math.inf]) for name in ("min_learning_rate", "weight_decay")),
+    *((Stage, name, [0, -1, HUGE]) for name in ("batch_size", "gradient_accumulation_steps", "packed_length")),
     *((Stage, name, [0, -1, HUGE]) for name in ("checkpoint_every", "evaluate_every")),
     (DataConfig, "manifest", [""]),
     (DataConfig, "held_out", [0.0, 1.0, math.nan]),
     (DataConfig, "views", [0, HUGE]),
-    (DataConfig, "bad_share", [-0.1, 1.1, math.nan]),
+    (DataConfig, "max_bad_fraction", [-0.1, 1.1, math.nan]),
     (EvaluationConfig, "max_new_tokens", [0, -1, HUGE]),
     (EvaluationConfig, "limit", [-1]),
-    (EvaluationConfig, "per_sense", [-1]),
+    (EvaluationConfig, "per_modality", [-1]),
     (EvaluationConfig, "question", ["", " "]),
     (RunConfig, "seed", [-1, HUGE]),
     (RunConfig, "stages", [(), (STAGE, STAGE)]),
@@ -65,11 +65,11 @@ BAD = [
     (EncoderConfig, "grid", [0, HUGE]),
     (EncoderConfig, "width", [0, HUGE]),
     *((ConnectorConfig, name, [0, HUGE]) for name in ("hidden", "layers", "heads", "queries")),
-    *((ConnectorConfig, name, [0, HUGE]) for name in ("experts", "frames", "window", "space")),
+    *((ConnectorConfig, name, [0, HUGE]) for name in ("experts", "frames", "window", "contrastive_width")),
     (ConnectorConfig, "dropout", [-0.1, 1.0, math.nan]),
     *((ConnectorConfig, name, ["other"]) for name in ("router", "router_input", "style")),
-    *((InteractionConfig, name, [0, HUGE]) for name in ("every", "heads", "layers", "prompts")),
-    *((InteractionConfig, name, ["other"]) for name in ("style", "gates")),
+    *((FusionConfig, name, [0, HUGE]) for name in ("every_n_layers", "heads", "layers", "prompts")),
+    *((FusionConfig, name, ["other"]) for name in ("style", "gates")),
     (ModelConfig, "precision", ["fp16"]),
     (ModelConfig, "modalities", [{}]),
     (ModelConfig, "sources", [{"heat": "heat.py:Heat"}]),
@@ -95,7 +95,7 @@ def test_every_number_of_a_config_has_its_range():
         for field in fields(kind):
             is_number = str(field.type).removesuffix(" | None") in ("int", "float")
             place = (kind.__name__, field.name)
-            if is_number and kind not in (ConnectorConfig, InteractionConfig):
+            if is_number and kind not in (ConnectorConfig, FusionConfig):
                 assert place in checked | free, place
 
 

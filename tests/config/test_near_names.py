@@ -3,9 +3,9 @@
 import pytest
 
 from polysense.config.near_names import SAME
+from polysense.config.overrides import apply
 from polysense.errors import PolysenseError
-from polysense.overrides import apply
-from polysense.recipes.laptop import laptop
+from polysense.recipes.laptop.image_only import laptop
 
 STAGE = "stages.words."
 

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from polysense.data.datasets import Record, is_held_out, read_manifest, split_records
-from polysense.data.tasks import samples_for
+from polysense.data.prompts import samples_for
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
 from polysense.types import Media
 
-SENSES = {name: sense() for name, sense in MODALITIES.items()}
-OWN = {sense.instruction for sense in SENSES.values()} | {
+SENSES = {name: modality() for name, modality in MODALITIES.items()}
+OWN = {modality.caption_prompt for modality in SENSES.values()} | {
     "Provide a one-sentence caption for the provided audio and video."
 }
 
@@ -82,8 +82,8 @@ def test_each_sense_is_asked_about_in_its_own_words():
     asked: dict[str, set[str]] = {}
     for sample in samples_for("instruction", records, SENSES):
         said = sample.messages[0].parts[-1].text
-        asked.setdefault(sample.senses, set()).add(said)
-    assert {sense: words & OWN for sense, words in asked.items()} == {
+        asked.setdefault(sample.modalities, set()).add(said)
+    assert {modality: words & OWN for modality, words in asked.items()} == {
         "fmri": {"Describe the scene based on fMRI data."},
         "imu": {"Describe the motion."},
         "depth": {"Provide a one-sentence caption for the provided depth map."},
@@ -99,7 +99,7 @@ def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):
     line = {"image": "a.png", "audio": "a.wav", "caption": "A bell.", "source": " simulated "}
     (tmp_path / "m.jsonl").write_text(json.dumps(line))
     (record,) = read_manifest(tmp_path / "m.jsonl", ["image", "audio"])
-    assert record.senses == "audio+image"
+    assert record.modalities == "audio+image"
     assert record.source == "simulated"
     assert (record.category, record.split) == ("", "")
 

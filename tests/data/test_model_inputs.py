@@ -2,7 +2,7 @@
 
 import pytest
 
-from polysense.data.chat import Placeholder
+from polysense.data.chat.chat_tokenizer import Placeholder
 from polysense.data.model_inputs import by_text, given_signals, placed
 from polysense.errors import PolysenseError
 

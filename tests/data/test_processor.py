@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from fixtures.tiny_model import save_llm
 from PIL import Image
-from tiny import save_llm
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from polysense import PolysenseProcessor
@@ -73,8 +73,8 @@ def test_a_begun_answer_goes_on(processor):
     assert "labels" not in inputs
     whole = processor.apply_chat_template(begun, add_generation_prompt=False, tokenize=False)
     assert whole == SYSTEM + USER + "It is<|im_end|>\n"
-    learnt = processor.apply_chat_template(begun, add_generation_prompt=False)["labels"][0]
-    assert processor.text_tokenizer.decode(learnt[learnt != -100]) == "It is<|im_end|>"
+    trainable = processor.apply_chat_template(begun, add_generation_prompt=False)["labels"][0]
+    assert processor.text_tokenizer.decode(trainable[trainable != -100]) == "It is<|im_end|>"
 
 
 def test_a_batch_is_padded_on_the_left_and_masked(processor):
@@ -181,14 +181,14 @@ def test_saved_and_loaded_it_is_the_same(processor, tmp_path):
         assert type(again) is PolysenseProcessor
         assert isinstance(again, ProcessorMixin)
         assert (again.chat.system, again.ending, again.form) == ("Look.", "###", "plain")
-        assert again.embeddings_per_signal == {"image": 3, "imu": 2}
+        assert again.num_placeholders_per_signal == {"image": 3, "imu": 2}
         assert again.modalities == processor.modalities
         assert again.placeholders == processor.placeholders
         assert again.tokenizer is again.text_tokenizer
         text = again.apply_chat_template(asked("What?"), tokenize=False, form="template")
         assert text == processor.apply_chat_template(asked("What?"), tokenize=False)
     with pytest.raises(PolysenseError, match="from_pretrained 'sense'"):
-        PolysenseProcessor.from_pretrained(tmp_path, sense="a.py")
+        PolysenseProcessor.from_pretrained(tmp_path, modality="a.py")
     with pytest.raises(PolysenseError, match="save_pretrained 'safe'"):
         processor.save_pretrained(tmp_path, safe=True)
 

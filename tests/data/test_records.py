@@ -2,15 +2,9 @@
 
 import pytest
 
-from polysense.data.records import (
-    Record,
-    is_held_out,
-    split_named,
-    split_records,
-    with_unique_keys,
-)
+from polysense.data.records import Record, is_held_out, split_named, split_records, with_unique_keys
 from polysense.errors import PolysenseError
-from polysense.modalities.stored import FileGroup
+from polysense.modalities.sources.file_parts import FileGroup
 from polysense.types import Media, Message, Text
 
 TURNS = (Message("user", (Text("Who?"),)), Message("assistant", (Text("Me."),)))
@@ -25,11 +19,11 @@ def test_a_group_is_on_one_side():
 
 
 def test_conversations_about_one_file_are_counted_and_are_one_group():
-    about = [Record("a.png", (), group="a.png", messages=TURNS) for _ in range(3)]
-    unique = with_unique_keys(about, "m.jsonl")
+    metadata = [Record("a.png", (), group="a.png", messages=TURNS) for _ in range(3)]
+    unique = with_unique_keys(metadata, "m.jsonl")
     assert [record.key for record in unique] == ["a.png", "a.png (2)", "a.png (3)"]
     caption = Record("a.png", (), "A.", group="a.png")
-    unique = with_unique_keys([*about[:2], caption], "m.jsonl")  # the caption has the name
+    unique = with_unique_keys([*metadata[:2], caption], "m.jsonl")  # the caption has the name
     assert [record.key for record in unique] == ["a.png (2)", "a.png (3)", "a.png"]
     assert {record.group for record in unique} == {"a.png"}
 

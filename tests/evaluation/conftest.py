@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tiny import save_motions, two_senses_config
+from fixtures.tiny_model import save_motions, two_modalities_config
 
 from polysense.config import RunConfig
 from polysense.evaluation.evaluate import evaluate
 from polysense.evaluation.result import Evaluation
 from polysense.training.run import train
-from polysense.training.stages import Trainee
+from polysense.training.stage_data import TrainingContext
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """A trained run and what its evaluation found."""
 
-    trainee: Trainee
+    trainee: TrainingContext
     config: RunConfig
     folder: Path
     evaluation: Evaluation
@@ -34,7 +34,7 @@ def evaluated(tmp_path_factory) -> Evaluated:
     lines = map(json.loads, manifest.read_text().splitlines())
     marked = [{**line, "source": "simulated" if "imu" in line else "real"} for line in lines]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in marked))
-    config = two_senses_config(folder / "parts")
+    config = two_modalities_config(folder / "parts")
     shorter = tuple(replace(stage, epochs=stage.epochs / 2) for stage in config.stages)
     config = replace(config, stages=shorter)
     trainee = train(config, folder / "run")

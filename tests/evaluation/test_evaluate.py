@@ -1,6 +1,6 @@
 """Every sense is asked, ranked and compared within itself.
 
-On a tiny run of two senses these exercise polysense.evaluation.asking and
+On a tiny run of two senses these exercise polysense.evaluation.predictor and
 polysense.evaluation.baselines.
 """
 
@@ -11,80 +11,82 @@ from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
 from polysense.errors import PolysenseError
 from polysense.evaluation.baselines import nearest_captions
-from polysense.evaluation.evaluate import by_senses, evaluate, most_of_each
-from polysense.evaluation.figures import spread
+from polysense.evaluation.evaluate import by_modalities, evaluate, most_of_each
+from polysense.evaluation.scoring.scores import evenly_spaced
 from polysense.types import Media
 
 
-def records(senses, count=3):
+def records(modalities, count=3):
     return [
-        Record(f"{senses} {i}", tuple(Media(s, f"{i}") for s in senses.split()), f"Thing {i}.")
+        Record(
+            f"{modalities} {i}", tuple(Media(s, f"{i}") for s in modalities.split()), f"Thing {i}."
+        )
         for i in range(count)
     ]
 
 
 def test_each_sense_is_scored_by_itself(evaluated):
     evaluation, split = evaluated.evaluation, evaluated.trainee.split
-    held_out = by_senses(split.held_out)
-    assert [r.sense for r in evaluation.senses] == list(held_out)
+    held_out = by_modalities(split.held_out)
+    assert [r.modality for r in evaluation.modalities] == list(held_out)
     assert sorted(held_out) == ["image", "image+imu", "imu"]
     assert evaluation.scored == len(split.held_out)
-    for result in evaluation.senses:
-        own = held_out[result.sense]
-        assert [a.truth for a in result.answers] == [r.caption for r in own]
+    for result in evaluation.modalities:
+        own = held_out[result.modality]
+        assert [a.reference for a in result.answers] == [r.caption for r in own]
         assert result.captions == len({r.caption for r in own})
-        begins = "A " if result.sense == "image" else "Something "
+        begins = "A " if result.modality == "image" else "Something "
         # Neighbours come from the sense itself, although features of all are in one cache.
         assert all(a.neighbour.startswith(begins) for a in result.answers)
         assert all(1 <= a.rank <= result.captions for a in result.answers)
-        assert [f.modality for f in result.answers[0].files] == result.sense.split("+")
-        for figure in result.figures:
-            if not figure.name.startswith(("median", "CIDEr")):
-                assert 0 <= figure.model <= 1
-                assert figure.blind is None or 0 <= figure.blind <= 1
+        assert [f.modality for f in result.answers[0].files] == result.modality.split("+")
+        for metric in result.metrics:
+            if not metric.name.startswith(("median", "CIDEr")):
+                assert 0 <= metric.model <= 1
+                assert metric.shuffled is None or 0 <= metric.shuffled <= 1
 
 
 def test_few_captions_are_labels_and_sources_are_counted(evaluated):
     evaluation = evaluated.evaluation
-    assert {r.sense: r.labels for r in evaluation.senses} == {
+    assert {r.modality: r.labels for r in evaluation.modalities} == {
         "image": False, "imu": True, "image+imu": True,
     }  # fmt: skip
-    assert evaluation.sense("imu").named.name == "label accuracy"
-    assert evaluation.sense("image").named.name == "head-noun accuracy"
-    assert evaluation.sense("imu").sources == {"simulated": 24}
-    assert evaluation.sense("image").sources == {"real": 24}
+    assert evaluation.modality("imu").named.name == "label accuracy"
+    assert evaluation.modality("image").named.name == "head-noun accuracy"
+    assert evaluation.modality("imu").sources == {"simulated": 24}
+    assert evaluation.modality("image").sources == {"real": 24}
 
 
 def test_a_training_record_is_its_own_nearest_neighbour(evaluated):
     trainee = evaluated.trainee
-    for chosen in by_senses(trainee.split.train).values():
+    for chosen in by_modalities(trainee.split.train).values():
         found = nearest_captions(trainee.cache, chosen, chosen[:4])
         assert found == [record.caption for record in chosen[:4]]
 
 
 def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evaluated):
     trainee = evaluated.trainee
-    pictures = by_senses(trainee.split.train)["image"]
-    settings = EvaluationConfig(max_new_tokens=3, per_sense=2)
+    pictures = by_modalities(trainee.split.train)["image"]
+    settings = EvaluationConfig(max_new_tokens=3, per_modality=2)
     parts = trainee.model, trainee.processor, trainee.cache
     found = evaluate(*parts, Split(pictures, trainee.split.held_out), settings)
-    assert [result.scored for result in found.senses] == [2, 2, 2]
-    motions = found.sense("imu")
+    assert [result.scored for result in found.modalities] == [2, 2, 2]
+    motions = found.modality("imu")
     assert motions.trained == 0
-    assert all(figure.neighbour is None for figure in motions.figures)
+    assert all(metric.neighbour is None for metric in motions.metrics)
     assert [answer.neighbour for answer in motions.answers] == ["", ""]
-    assert found.figure("CIDEr").neighbour is None  # not a mean over some of the senses
-    assert found.figure("CIDEr", "image").neighbour is not None
+    assert found.metric("CIDEr").neighbour is None  # not a mean over some of the senses
+    assert found.metric("CIDEr", "image").neighbour is not None
     with pytest.raises(PolysenseError, match="no held-out sample"):
         evaluate(*parts, Split(pictures, []), settings)
 
 
 def test_captions_do_not_depend_on_their_batch(evaluated):
-    from polysense.evaluation.asking import Evaluator
+    from polysense.evaluation.predictor import Predictor
 
     trainee, settings = evaluated.trainee, EvaluationConfig(max_new_tokens=5)
-    evaluator = Evaluator(trainee.model, trainee.processor, trainee.cache, settings)
-    chosen = by_senses(trainee.split.held_out)["image+imu"][:3]
+    evaluator = Predictor(trainee.model, trainee.processor, trainee.cache, settings)
+    chosen = by_modalities(trainee.split.held_out)["image+imu"][:3]
     counted = []
     together = evaluator.captions(chosen, counted.append)
     assert together == [evaluator.captions([record], counted.append)[0] for record in chosen]
@@ -95,11 +97,11 @@ def test_captions_do_not_depend_on_their_batch(evaluated):
 
 
 def test_mixed_lengths_are_asked_in_batches_of_like_lengths(evaluated, monkeypatch):
-    from polysense.evaluation import asking
+    from polysense.evaluation import predictor as asking
 
     trainee, settings = evaluated.trainee, EvaluationConfig(max_new_tokens=5)
-    evaluator = asking.Evaluator(trainee.model, trainee.processor, trainee.cache, settings)
-    groups = by_senses(trainee.split.held_out)
+    evaluator = asking.Predictor(trainee.model, trainee.processor, trainee.cache, settings)
+    groups = by_modalities(trainee.split.held_out)
     few = [groups["image"][0], groups["image+imu"][0], groups["imu"][0], groups["image"][1]]
     shapes, prompt = [], evaluator.prompt
     monkeypatch.setattr(evaluator, "prompt", lambda r: (shapes.append(len(r)), prompt(r))[1])
@@ -112,22 +114,26 @@ def test_mixed_lengths_are_asked_in_batches_of_like_lengths(evaluated, monkeypat
 
 def test_how_many_of_each_sense():
     assert most_of_each(EvaluationConfig(), 8) == 60
-    assert most_of_each(EvaluationConfig(per_sense=0), 8) == 0
+    assert most_of_each(EvaluationConfig(per_modality=0), 8) == 0
     assert most_of_each(EvaluationConfig(limit=9), 8) == 2
     assert most_of_each(EvaluationConfig(limit=900), 8) == 60
-    assert [r.caption for r in spread(records("image", 6), 3)] == [
+    assert [r.caption for r in evenly_spaced(records("image", 6), 3)] == [
         "Thing 0.",
         "Thing 2.",
         "Thing 4.",
     ]
-    assert len(spread(records("image", 6), 0)) == len(spread(records("image", 6), 9)) == 6
-    with pytest.raises(PolysenseError, match="per_sense"):
-        EvaluationConfig(per_sense=-1)
+    assert (
+        len(evenly_spaced(records("image", 6), 0))
+        == len(evenly_spaced(records("image", 6), 9))
+        == 6
+    )
+    with pytest.raises(PolysenseError, match="per_modality"):
+        EvaluationConfig(per_modality=-1)
 
 
 def test_groups_are_senses_and_single_ones_come_first():
     text = Record("only words", (), "Nothing.")
     mixed = [*records("video audio", 1), text, *records("audio", 2), *records("audio video", 1)]
-    groups = by_senses(mixed)
+    groups = by_modalities(mixed)
     assert {name: len(found) for name, found in groups.items()} == {"audio": 2, "audio+video": 2}
     assert list(groups) == ["audio", "audio+video"]

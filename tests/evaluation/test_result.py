@@ -1,4 +1,4 @@
-"""An evaluation is kept, read again, and printed; the printing is polysense.evaluation.tables."""
+"""An evaluation is kept, read again, and printed; the printing is polysense.evaluation.console_tables."""
 
 import io
 import json
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from polysense.evaluation.result import FILE, Figure, overall, read_evaluated
-from polysense.evaluation.tables import print_evaluation
+from polysense.evaluation.console_tables import print_evaluation
+from polysense.evaluation.result import FILE, Metric, macro_average, read_evaluated
 
 
 def printed(evaluation, width=80):
@@ -26,22 +26,22 @@ def test_what_is_saved_is_read_again(evaluated, tmp_path):
 
 def test_an_older_form_is_made_anew(tmp_path):
     assert read_evaluated(tmp_path / FILE) is None
-    (tmp_path / FILE).write_text(json.dumps({"held_out": 3, "figures": []}))
+    (tmp_path / FILE).write_text(json.dumps({"held_out": 3, "metrics": []}))
     assert read_evaluated(tmp_path / FILE) is None
 
 
 def test_means_count_every_sense_equally(evaluated):
-    senses = evaluated.evaluation.senses
-    found = {figure.name: figure for figure in overall(senses)}
+    modalities = evaluated.evaluation.modalities
+    found = {metric.name: metric for metric in macro_average(modalities)}
     assert found["CIDEr"].model == pytest.approx(
-        sum(r.figures[[f.name for f in r.figures].index("CIDEr")].model for r in senses) / 3
+        sum(r.metrics[[f.name for f in r.metrics].index("CIDEr")].model for r in modalities) / 3
     )
-    labelled = [f for r in senses for f in r.figures if f.name == "label accuracy"]
+    labelled = [f for r in modalities for f in r.metrics if f.name == "label accuracy"]
     assert found["label accuracy"].model == pytest.approx(sum(f.model for f in labelled) / 2)
-    assert found["named right"].model == pytest.approx(sum(r.named.model for r in senses) / 3)
+    assert found["named right"].model == pytest.approx(sum(r.named.model for r in modalities) / 3)
     assert not any(name.startswith("median") for name in found)
     with pytest.raises(LookupError, match="there are named right"):
-        evaluated.evaluation.figure("accuracy")
+        evaluated.evaluation.metric("accuracy")
 
 
 def test_a_line_a_sense_fits_a_terminal(evaluated):
@@ -51,21 +51,21 @@ def test_a_line_a_sense_fits_a_terminal(evaluated):
     for name in ("image ", "imu* ", "image+imu* ", "mean "):
         (line,) = (line for line in lines if line.lstrip().startswith(name))
         assert len(line.split()) == (9 if name == "mean " else 10)
-    assert evaluated.evaluation.sense("imu").answers[0].key in text
+    assert evaluated.evaluation.modality("imu").answers[0].key in text
 
 
 def test_what_was_simulated_is_said(evaluated):
-    first = evaluated.evaluation.senses[0]
+    first = evaluated.evaluation.modalities[0]
     odd = replace(first, sources={"simulated: a random map": 3, "real: a watch": 4})
-    text = printed(replace(evaluated.evaluation, senses=(odd,)))
-    assert f"{first.sense}: simulated: a random map" in text
+    text = printed(replace(evaluated.evaluation, modalities=(odd,)))
+    assert f"{first.modality}: simulated: a random map" in text
     assert "a watch" not in text
 
 
 def test_captions_are_not_taken_for_markup(evaluated):
-    first = evaluated.evaluation.senses[0]
+    first = evaluated.evaluation.modalities[0]
     answer = replace(first.answers[0], predicted="[/bold] a [red]cat")
-    odd = replace(first, answers=(answer,), figures=(*first.figures, Figure("x", 0, None, None)))
-    text = printed(replace(evaluated.evaluation, senses=(odd,)), 120)
+    odd = replace(first, answers=(answer,), metrics=(*first.metrics, Metric("x", 0, None, None)))
+    text = printed(replace(evaluated.evaluation, modalities=(odd,)), 120)
     assert "[/bold] a [red]cat" in text
     assert "1 held-out samples of one sense" in text

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from modalities.films import write_sound
+from fixtures.video_files import write_sound
 
 from polysense.errors import PolysenseError
 from polysense.modalities.audio import AudioModality
-from polysense.modalities.mel import FLOOR, log_mel
+from polysense.modalities.transforms.mel_spectrogram import FLOOR, log_mel
 
 SENSE = AudioModality()
 RATE = 16_000
@@ -112,12 +112,12 @@ def test_views_vary_where_there_is_sound_and_nowhere_else():
 
 
 def test_a_picture_has_low_frequencies_below_and_black_after_the_end():
-    picture = SENSE.picture(SENSE.example())
+    picture = SENSE.visualize(SENSE.example())
     assert picture.size == (1024, 3 * 128)
     column = np.asarray(picture.convert("L"))[::3, 50]
     assert column.argmax() == 127 - int(SENSE.example()[0, :, 50].argmax())
     assert picture.getpixel((1000, 64)) == (0, 0, 4)
-    assert SENSE.picture(torch.full((1, 128, 1024), FILLED)).getpixel((0, 0)) == (0, 0, 4)
+    assert SENSE.visualize(torch.full((1, 128, 1024), FILLED)).getpixel((0, 0)) == (0, 0, 4)
 
 
 def test_what_is_no_sound_is_refused_in_one_line(tmp_path):

@@ -78,22 +78,22 @@ def test_every_kind_gives_metres(kind, tmp_path):
 
 def test_unit_and_range():
     raw = np.array([[5000, 20000]], np.uint16)
-    sense = DepthModality(
+    modality = DepthModality(
         size=2, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch", unit=1 / 5000, max_depth=2
     )
-    assert sense.read(raw)[0].tolist() == [[0.5, 1], [0.5, 1]]  # 1 m, and 4 m clipped
-    assert sense.read(np.array([[1.0, 4.0]]))[0, 0].tolist() == [0.5, 1]  # floats are metres
+    assert modality.read(raw)[0].tolist() == [[0.5, 1], [0.5, 1]]  # 1 m, and 4 m clipped
+    assert modality.read(np.array([[1.0, 4.0]]))[0, 0].tolist() == [0.5, 1]  # floats are metres
 
 
 def test_what_was_not_measured_is_zero():
     values = np.array([[np.nan, np.inf, -np.inf, -1, 0, 2.5]])
-    sense = DepthModality(size=6, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch")
-    assert sense.read(values)[0, 0].tolist() == [0, 0, 0, 0, 0, 0.25]
+    modality = DepthModality(size=6, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch")
+    assert modality.read(values)[0, 0].tolist() == [0, 0, 0, 0, 0, 0.25]
 
 
 def test_normalised_by_mean_and_deviation():
-    sense = DepthModality(size=2, mean=(0.5, 0.25, 0), std=(0.25, 0.5, 1))
-    signal = sense.read(np.full((2, 2), 10.0))
+    modality = DepthModality(size=2, mean=(0.5, 0.25, 0), std=(0.25, 0.5, 1))
+    signal = modality.read(np.full((2, 2), 10.0))
     assert signal[:, 0, 0].tolist() == pytest.approx([2, 1.5, 1])
 
 
@@ -113,8 +113,8 @@ def test_a_mirror_keeps_distances():
 
 
 def test_a_picture_shows_near_dark_far_light_and_unknown_white():
-    sense = DepthModality(size=16, fit="stretch")
-    shown = np.asarray(sense.picture(sense.read(METRES))).astype(float)
+    modality = DepthModality(size=16, fit="stretch")
+    shown = np.asarray(modality.visualize(modality.read(METRES))).astype(float)
     assert shown.shape == (16, 16, 3)
     grey = shown.mean(axis=2)
     assert grey[0, 0] < grey[0, 15] < grey[15, 9]
@@ -170,8 +170,8 @@ def test_a_far_sky_and_a_near_hand_are_depth():
 def test_transparent_places_are_not_measured():
     picture = Image.fromarray(np.full((2, 2), 255, np.uint8)).convert("LA")
     picture.putpixel((0, 0), (255, 0))
-    sense = DepthModality(size=2, mean=(0, 0, 0), std=(1, 1, 1))
-    assert sense.read(picture)[0].tolist() == [[0, 1], [1, 1]]
+    modality = DepthModality(size=2, mean=(0, 0, 0), std=(1, 1, 1))
+    assert modality.read(picture)[0].tolist() == [[0, 1], [1, 1]]
 
 
 def test_wrong_options_are_refused():

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import soundfile
-from modalities.films import write_sound, write_video
+from fixtures.video_files import write_sound, write_video
 from PIL import Image
 
 from polysense.errors import PolysenseError
@@ -21,7 +21,7 @@ from polysense.modalities import (
     with_settings,
 )
 from polysense.modalities.detection import detect, extensions_of, is_address
-from polysense.modalities.source_words import source_of_word
+from polysense.modalities.sources.source_string import parse_source
 
 RUN = build_modalities(
     {"image": {"size": 8}, "depth": {"size": 8}, "normal": {"size": 8}, "video": {"size": 8},
@@ -37,7 +37,7 @@ class Heart(ImageModality):
     """A modality of a user's own."""
 
     name = "heart"
-    endings = ("ecg", "edf")
+    extensions = ("ecg", "edf")
     shared_endings = ("txt",)
 
 
@@ -45,13 +45,13 @@ class Anything(Heart):
     """One that declares no extensions."""
 
     name = "anything"
-    endings = shared_endings = ()
+    extensions = shared_endings = ()
 
 
 def found(word, names=tuple(RUN), own=()):
     """The modality that a run of `names` (and of users' `own`) reads a file as."""
     modalities = {name: RUN[name] for name in names} | {kind.name: kind() for kind in own}
-    name, _ = detect(str(word), source_of_word(str(word)), modalities, MODALITIES)
+    name, _ = detect(str(word), parse_source(str(word)), modalities, MODALITIES)
     return name
 
 
@@ -182,7 +182,7 @@ def test_files_in_archives_and_groups(folder):
     assert found("imu=walk.npy,rate=50") == "imu"
     assert "has no part called image" in refusal("imu=walk.npy,rate=50", ("image",))
     pair = {"image": ImageModality(8), "depth": DepthModality(8, pair=True)}
-    source = source_of_word("image=photo.png,depth=bed.png")
+    source = parse_source("image=photo.png,depth=bed.png")
     assert detect("image=photo.png,depth=bed.png", source, pair, MODALITIES) == ("depth", True)
 
 
@@ -200,10 +200,10 @@ def test_extensions_and_addresses():
 
 
 def test_every_package_modality_says_what_it_reads():
-    claims = [ending for kind in MODALITIES.values() for ending in kind.endings]
+    claims = [ending for kind in MODALITIES.values() for ending in kind.extensions]
     assert len(claims) == len(set(claims))  # those that no other one claims
     assert {kind.name for kind in (DepthModality, NormalModality, FmriModality)} <= set(MODALITIES)
-    assert all(kind.endings or kind.shared_endings for kind in MODALITIES.values())
+    assert all(kind.extensions or kind.shared_endings for kind in MODALITIES.values())
 
 
 def test_options_are_changed_for_other_files():

@@ -49,32 +49,32 @@ def test_vectors_of_every_kind(tmp_path):
 
 
 def test_a_volume_is_read_where_the_mask_is(brain, tmp_path):
-    inside, sense = brain
+    inside, modality = brain
     volume = np.full((4, 5, 3), 99.0)
     volume[inside] = VECTOR
     for name in ("volume.nii", "volume.nii.gz"):
-        assert sense.read(save(tmp_path / name, volume)).tolist() == VECTOR.tolist()
+        assert modality.read(save(tmp_path / name, volume)).tolist() == VECTOR.tolist()
 
 
 def test_a_volumes_own_mask_goes_before_the_runs(brain, tmp_path):
-    inside, sense = brain
+    inside, modality = brain
     volume = np.full((4, 5, 3), 99.0)
     volume[inside] = VECTOR
     path = save(tmp_path / "volume.nii", volume)
-    assert RAW.read({"fmri": str(path), "mask": sense.mask}).tolist() == VECTOR.tolist()
-    assert sense.read({"fmri": path}).tolist() == VECTOR.tolist()
+    assert RAW.read({"fmri": str(path), "mask": modality.mask}).tolist() == VECTOR.tolist()
+    assert modality.read({"fmri": path}).tolist() == VECTOR.tolist()
     other = save(tmp_path / "other.nii", np.roll(inside, 1, axis=2))
-    assert sense.read({"fmri": path, "mask": other}).tolist() == [99.0] * 20
+    assert modality.read({"fmri": path, "mask": other}).tolist() == [99.0] * 20
 
 
 def test_a_series_is_averaged_or_one_volume_taken(brain, tmp_path):
-    inside, sense = brain
+    inside, modality = brain
     series = np.full((4, 5, 3, 3), 99.0)
     for time, factor in enumerate((1, 2, 6)):
         series[inside, time] = factor * VECTOR
     path = save(tmp_path / "series.nii.gz", series)
-    assert sense.read(path).tolist() == (3 * VECTOR).tolist()
-    options = {**vars(sense), "volume": 1}
+    assert modality.read(path).tolist() == (3 * VECTOR).tolist()
+    options = {**vars(modality), "volume": 1}
     assert FmriModality(**options).read(path).tolist() == (2 * VECTOR).tolist()
     with pytest.raises(PolysenseError, match=r"3 volumes, so fmri\.volume=3"):
         FmriModality(**{**options, "volume": 3}).read(path)
@@ -84,28 +84,28 @@ def test_a_changed_mask_is_read_again(tmp_path):
     first, second = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
     first[0, 0, 0] = second[1, 1, 1] = 1
     volume = save(tmp_path / "v.nii", np.arange(8).reshape(2, 2, 2))
-    sense = FmriModality(voxels=1, normalise="none", mask=str(tmp_path / "m.nii"))
+    modality = FmriModality(voxels=1, normalise="none", mask=str(tmp_path / "m.nii"))
     save(tmp_path / "m.nii", first)
-    assert sense.read(volume).tolist() == [0]
+    assert modality.read(volume).tolist() == [0]
     save(tmp_path / "m.nii", second)
-    assert sense.read(volume).tolist() == [7]
+    assert modality.read(volume).tolist() == [7]
 
 
 def test_zscore_and_missing_voxels():
-    sense = FmriModality(voxels=20)
-    whole = sense.read(1000 + VECTOR)
+    modality = FmriModality(voxels=20)
+    whole = modality.read(1000 + VECTOR)
     assert float(whole.mean()) == pytest.approx(0, abs=1e-6)
     assert float(whole.std(correction=0)) == pytest.approx(1, abs=1e-5)
     holed = VECTOR.copy()
     holed[[3, 7]] = np.nan, np.inf
-    signal = sense.read(holed)
+    signal = modality.read(holed)
     known = np.delete(VECTOR, [3, 7])
     assert signal[[3, 7]].tolist() == [0, 0]
     assert float(signal[0]) == pytest.approx((0 - known.mean()) / known.std(), abs=1e-5)
     holed[0] = np.nan
     with pytest.raises(PolysenseError, match="15% of the voxels are missing"):
-        sense.read(holed)
-    assert not sense.read(np.full(20, 5.0)).any()
+        modality.read(holed)
+    assert not modality.read(np.full(20, 5.0)).any()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_bad_sources_end_in_one_line(source, words):
 
 
 def test_volumes_that_do_not_fit(brain, tmp_path):
-    _, sense = brain
+    _, modality = brain
     path = save(tmp_path / "v.nii", np.zeros((4, 5, 3)))
     cases = [
         (
@@ -138,9 +138,9 @@ def test_volumes_that_do_not_fit(brain, tmp_path):
         ),
         (RAW, {"fmri": path, "rate": 3}, r"fmri=FILE,mask=MASK.*these are fmri, rate"),
         (RAW, {"mask": path}, r"these are mask"),
-        (sense, save(tmp_path / "flat.nii", np.zeros((4, 5))), "3 or 4 dimensions"),
-        (sense, save(tmp_path / "other.nii", np.zeros((4, 5, 4))), "another space"),
-        (sense, save(tmp_path / "moved.nii", np.zeros((4, 5, 3)), np.eye(4)), "another space"),
+        (modality, save(tmp_path / "flat.nii", np.zeros((4, 5))), "3 or 4 dimensions"),
+        (modality, save(tmp_path / "other.nii", np.zeros((4, 5, 4))), "another space"),
+        (modality, save(tmp_path / "moved.nii", np.zeros((4, 5, 3)), np.eye(4)), "another space"),
         (FmriModality(mask=str(tmp_path / "no.nii")), path, r"fmri\.mask .*No such file"),
         (FmriModality(mask=str(path)), path, "some voxel that is not 0"),
     ]
@@ -150,7 +150,7 @@ def test_volumes_that_do_not_fit(brain, tmp_path):
 
 
 def test_damaged_and_oversized_volumes(brain, tmp_path):
-    _, sense = brain
+    _, modality = brain
     whole = save(tmp_path / "v.nii", np.zeros((4, 5, 3, 50))).read_bytes()
     (tmp_path / "cut.nii").write_bytes(whole[:500])
     (tmp_path / "text.nii.gz").write_text("no gzip")
@@ -158,7 +158,7 @@ def test_damaged_and_oversized_volumes(brain, tmp_path):
     (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(whole)[:-200])
     for name in ("cut.nii", "text.nii.gz", "text.nii", "cut.nii.gz"):
         with pytest.raises(PolysenseError, match="damaged") as caught:
-            sense.read(tmp_path / name)
+            modality.read(tmp_path / name)
         assert "\n" not in str(caught.value)
     # A header that promises more than memory holds is refused by the header.
     header = nibabel.Nifti1Header()
@@ -167,14 +167,14 @@ def test_damaged_and_oversized_volumes(brain, tmp_path):
     with gzip.open(tmp_path / "bomb.nii.gz", "wb") as file:
         file.write(header.binaryblock + b"\0" * 400)
     with pytest.raises(PolysenseError, match=r"27,000,000,000,000 numbers; the limit is fmri\.max"):
-        sense.read(tmp_path / "bomb.nii.gz")
+        modality.read(tmp_path / "bomb.nii.gz")
     with pytest.raises(PolysenseError, match=r"fmri\.max_bytes=10"):
         FmriModality(max_bytes=10, mask="x").read(tmp_path / "v.nii")
 
 
 def test_tokenizer_lays_channels_out_as_the_release_does():
-    sense = FmriModality(voxels=20, tokens=3)
-    tokenizer = sense.tokenizer(4)
+    modality = FmriModality(voxels=20, tokens=3)
+    tokenizer = modality.tokenizer(4)
     signals = torch.randn(2, 20)
     flat = tokenizer.linear(signals)
     tokens = tokenizer(signals)
@@ -189,9 +189,9 @@ def test_the_papers_size():
 
 
 def test_augment_loses_voxels_and_adds_noise():
-    sense = FmriModality(voxels=2000)
-    signal = sense.read(np.random.default_rng(0).normal(size=2000))
-    views = [sense.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    modality = FmriModality(voxels=2000)
+    signal = modality.read(np.random.default_rng(0).normal(size=2000))
+    views = [modality.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
     assert 0.02 < float((views[0] == 0).float().mean()) < 0.09
@@ -200,12 +200,12 @@ def test_augment_loses_voxels_and_adds_noise():
 
 
 def test_picture_and_example():
-    picture = RAW.picture(RAW.read(VECTOR))
+    picture = RAW.visualize(RAW.read(VECTOR))
     assert picture.size == (256, 256)
     red, _, blue = picture.getpixel((0, 0))
     assert blue > red  # the smallest value, below the mean
     assert RAW.example().shape == (20,)
-    assert "fMRI" in RAW.instruction
+    assert "fMRI" in RAW.caption_prompt
     assert fmri.FmriModality(normalise="none").normalise == "none"
     with pytest.raises(PolysenseError, match=r"fmri\.normalise"):
         FmriModality(normalise="max")  # pyright: ignore[reportArgumentType]

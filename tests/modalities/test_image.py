@@ -45,8 +45,8 @@ def test_path_bytes_picture_and_array_agree(tmp_path):
 
 
 def test_normalised_by_mean_and_deviation():
-    sense = ImageModality(size=4, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1))
-    signal = sense.read(Image.new("RGB", (4, 4), (255, 255, 0)))
+    modality = ImageModality(size=4, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1))
+    signal = modality.read(Image.new("RGB", (4, 4), (255, 255, 0)))
     assert signal[:, 0, 0].tolist() == pytest.approx([2, 1, -0.5])
 
 
@@ -219,10 +219,10 @@ def test_wrong_options_are_refused():
 
 def test_a_signal_is_shown_as_the_square_that_was_read():
     picture = Image.effect_noise((16, 16), 80).convert("RGB")
-    sense = ImageModality(size=16)
-    shown = np.asarray(sense.picture(sense.read(picture))).astype(int)
+    modality = ImageModality(size=16)
+    shown = np.asarray(modality.visualize(modality.read(picture))).astype(int)
     assert np.abs(shown - np.asarray(picture).astype(int)).max() <= 1
-    bright = sense.picture(torch.full((3, 16, 16), 99.0))  # what augmenting may make of one
+    bright = modality.visualize(torch.full((3, 16, 16), 99.0))  # what augmenting may make of one
     assert bright.getpixel((3, 3)) == (255, 255, 255)
 
 
@@ -233,7 +233,7 @@ def test_arrays_are_red_green_blue():
 
 
 def test_a_margin_is_that_share_of_the_side_on_every_side():
-    sense = ImageModality(size=20, mean=(0, 0, 0), std=(1, 1, 1), margin=0.2)
-    dark = sense.read(Image.new("RGB", (50, 50), "black"))[0] < 0.5
+    modality = ImageModality(size=20, mean=(0, 0, 0), std=(1, 1, 1), margin=0.2)
+    dark = modality.read(Image.new("RGB", (50, 50), "black"))[0] < 0.5
     assert dark.any(dim=0).nonzero().flatten().tolist() == list(range(4, 16))
     assert dark.any(dim=1).nonzero().flatten().tolist() == list(range(4, 16))

@@ -20,8 +20,8 @@ def test_a_picture_of_floats_keeps_its_greys(top, tmp_path):
     assert torch.allclose(PLAIN.read(tmp_path / "a.tif")[1, 8], expected, atol=1 / 255)
     if top > 1:
         whole = Image.fromarray(ramp[1:].astype(np.int32))
-        sense = ImageModality(16, (0, 0, 0), (1, 1, 1), "stretch")
-        assert torch.allclose(sense.read(whole)[1, 8], expected, atol=2 / 255)
+        modality = ImageModality(16, (0, 0, 0), (1, 1, 1), "stretch")
+        assert torch.allclose(modality.read(whole)[1, 8], expected, atol=2 / 255)
 
 
 def test_numbers_of_no_known_range_are_refused():

@@ -61,15 +61,15 @@ def test_a_file_of_50_hz_is_as_long_as_one_of_200(tmp_path):
     slow = ImuModality(start="begin").read(tmp_path / "slow.csv")
     assert torch.allclose(slow, ImuModality(start="begin").read(table(200, 4)), atol=0.02)
     for source in (motion(50, 4), {"imu": motion(50, 4), "rate": 50}):
-        sense = ImuModality(start="begin", source_rate=50)
-        assert torch.allclose(sense.read(source), slow, atol=1e-6)
+        modality = ImuModality(start="begin", source_rate=50)
+        assert torch.allclose(modality.read(source), slow, atol=1e-6)
 
 
 def test_the_rate_of_a_mapping_comes_before_all_others():
-    sense = ImuModality(start="begin", source_rate=200)
+    modality = ImuModality(start="begin", source_rate=200)
     expected = ImuModality(start="begin", source_rate=50).read(motion(50, 4))
     for source in (table(50, 4), motion(50, 4)):
-        assert torch.equal(sense.read({"imu": source, "rate": 50}), expected)
+        assert torch.equal(modality.read({"imu": source, "rate": 50}), expected)
 
 
 def test_columns_of_numbers_are_told_apart_by_name_in_any_order():
@@ -187,11 +187,11 @@ def test_of_equal_times_the_first_reading_counts():
 
 
 def test_picture_draws_the_traces():
-    picture = SENSE.picture(SENSE.read(table()))
+    picture = SENSE.visualize(SENSE.read(table()))
     assert picture.size == (320, 200)
-    assert picture.tobytes() != SENSE.picture(SENSE.example()).tobytes()
+    assert picture.tobytes() != SENSE.visualize(SENSE.example()).tobytes()
     assert SENSE.example().shape == (6, 400)
-    assert SENSE.instruction == "Describe the motion."
+    assert SENSE.caption_prompt == "Describe the motion."
 
 
 def test_accelerations_may_stay_in_their_unit():
@@ -199,7 +199,7 @@ def test_accelerations_may_stay_in_their_unit():
     resting = np.zeros((400, 6), dtype=np.float32)
     resting[:, 2] = 1.0
     for unit, factor in (("g", 9.81), ("m/s2", 1.0)):
-        sense = ImuModality(accelerometer_unit=unit, acceleration_scale=1.0, check_units=False)
-        assert np.allclose(sense.read(resting)[2], factor, atol=1e-4)
+        modality = ImuModality(accelerometer_unit=unit, acceleration_scale=1.0, check_units=False)
+        assert np.allclose(modality.read(resting)[2], factor, atol=1e-4)
     with pytest.raises(PolysenseError, match=r"imu\.acceleration_scale must be positive"):
         ImuModality(acceleration_scale=0.0)

@@ -87,21 +87,21 @@ def test_background_is_mid_grey():
 
 
 def test_normalised_by_mean_and_deviation():
-    sense = NormalModality(size=2, mean=(0.5, 0.5, 0), std=(0.25, 0.5, 0.5))
-    assert sense.read(np.tile([1.0, 0, 0], (2, 2, 1)))[:, 0, 0].tolist() == [2, 0, 1]
+    modality = NormalModality(size=2, mean=(0.5, 0.5, 0), std=(0.25, 0.5, 0.5))
+    assert modality.read(np.tile([1.0, 0, 0], (2, 2, 1)))[:, 0, 0].tolist() == [2, 0, 1]
 
 
 def test_a_mirror_turns_left_to_right(normals):
-    sense = NormalModality(size=16, fit="stretch")
-    signal = sense.read(normals)
-    views = [sense.augment(signal, torch.Generator().manual_seed(s)) for s in range(9)]
+    modality = NormalModality(size=16, fit="stretch")
+    signal = modality.read(normals)
+    views = [modality.augment(signal, torch.Generator().manual_seed(s)) for s in range(9)]
     view = next(view for view in views if not torch.equal(view, signal))
-    assert torch.allclose(view, sense.read(normals[:, ::-1] * (-1, 1, 1)), atol=1e-5)
+    assert torch.allclose(view, modality.read(normals[:, ::-1] * (-1, 1, 1)), atol=1e-5)
 
 
 def test_a_picture_is_the_usual_encoding(normals):
-    sense = NormalModality(size=16, fit="stretch")
-    shown = np.asarray(sense.picture(sense.read(normals))).astype(int)
+    modality = NormalModality(size=16, fit="stretch")
+    shown = np.asarray(modality.visualize(modality.read(normals))).astype(int)
     assert np.abs(shown[3:] - coded(normals, 255)[3:].astype(int)).max() <= 1
 
 
@@ -130,7 +130,7 @@ def test_tolerance_is_an_option(normals):
     blurred = normals * 0.85
     with pytest.raises(PolysenseError, match=r"is 0\.85, and normal\.tolerance=0\.1"):
         SENSE.read(blurred)
-    sense = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch", tolerance=0.2)
-    assert np.abs(as_vectors(sense.read(blurred)) - expected(normals)).max() < 1e-6
+    modality = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch", tolerance=0.2)
+    assert np.abs(as_vectors(modality.read(blurred)) - expected(normals)).max() < 1e-6
     with pytest.raises(PolysenseError, match=r"normal\.tolerance"):
         NormalModality(tolerance=0)

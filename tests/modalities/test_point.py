@@ -69,8 +69,8 @@ def test_a_scanners_file_is_known_by_its_suffix(tmp_path):
 
 def test_views_are_as_varied_as_they_say():
     signal = torch.cat([torch.eye(3).repeat(80, 1), torch.full((240, 3), 0.9)], dim=1)
-    sense = PointModality(points=240, groups=4, neighbours=2)
-    views = [sense.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(200)]
+    modality = PointModality(points=240, groups=4, neighbours=2)
+    views = [modality.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(200)]
     heights = torch.stack([view[1::3, 1].mean() for view in views])  # of points on the upright axis
     assert 0.78 < heights.min() < 0.83
     assert 1.17 < heights.max() < 1.22
@@ -137,8 +137,8 @@ def defined_tokens(module, signals, groups, neighbours, columns):
 
 @pytest.mark.parametrize(("columns", "part"), [("xyz", slice(0, 3)), ("rgb", slice(3, 6))])
 def test_tokens_and_gradients_are_those_of_the_definition(columns, part):
-    sense = PointModality(points=200, groups=16, neighbours=5, fps_columns=columns)
-    module = sense.tokenizer(24)
+    modality = PointModality(points=200, groups=16, neighbours=5, fps_columns=columns)
+    module = modality.tokenizer(24)
     assert {name: tuple(p.shape) for name, p in module.named_parameters()} == {
         "convolution.weight": (24, 6, 1, 1), "convolution.bias": (24,),
     }  # fmt: skip
@@ -157,9 +157,9 @@ def test_tokens_and_gradients_are_those_of_the_definition(columns, part):
 
 
 def test_tokens_of_the_paper_have_its_shape_in_bfloat16():
-    sense = PointModality(groups=512)
-    module = sense.tokenizer(32).bfloat16()
-    signal = sense.example()
+    modality = PointModality(groups=512)
+    module = modality.tokenizer(32).bfloat16()
+    signal = modality.example()
     tokens = module(signal[None].bfloat16())
     assert signal.shape == (8192, 6)
     assert signal[:, :3].norm(dim=1).sub(1).abs().max() < 1e-5
@@ -169,9 +169,9 @@ def test_tokens_of_the_paper_have_its_shape_in_bfloat16():
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
 def test_views_turn_about_the_upright_axis(up, cloud):
-    sense = PointModality(points=256, groups=32, neighbours=8, up=up)
-    signal, axis = sense.read(cloud), "xyz".index(up)
-    views = [sense.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    modality = PointModality(points=256, groups=32, neighbours=8, up=up)
+    signal, axis = modality.read(cloud), "xyz".index(up)
+    views = [modality.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(views[0], views[1])
     assert not torch.allclose(views[0], views[2], atol=0.1)
     ratio = views[0][:, axis] / signal[:, axis]
@@ -184,7 +184,7 @@ def test_views_turn_about_the_upright_axis(up, cloud):
 
 
 def test_a_picture_of_a_cloud():
-    picture = SENSE.picture(SENSE.example())
+    picture = SENSE.visualize(SENSE.example())
     assert picture.size == (256, 256)
     assert picture.mode == "RGB"
 
@@ -197,7 +197,7 @@ def test_what_is_refused(tmp_path, cloud):
     np.savez(tmp_path / "odd.npz", points=cloud[:, :3], colors=cloud[:9, 3:])
     buffer = io.BytesIO()
     small = PointModality(points=9, groups=3, neighbours=2, max_points=999, max_bytes=9999)
-    for sense, source, words in (
+    for modality, source, words in (
         (small, tmp_path / "a.npy", r"24,128 bytes; the limit is point\.max_bytes=9,999"),
         (small, cloud, r"1,000 points; the limit is point\.max_points=999"),
         (SENSE, tmp_path / "no.ply", r"'.*no\.ply' cannot be read: No such file"),
@@ -213,7 +213,7 @@ def test_what_is_refused(tmp_path, cloud):
         (SENSE, buffer, "must be a path or array, not BytesIO"),
     ):
         with pytest.raises(PolysenseError, match=words) as caught:
-            sense.read(source)
+            modality.read(source)
         assert "\n" not in str(caught.value)
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from modalities.films import flat, write_sound, write_video
+from fixtures.video_files import flat, write_sound, write_video
 from PIL import Image
 
 from polysense.errors import PolysenseError
@@ -85,10 +85,10 @@ def test_the_rotation_of_a_telephone_is_undone(tmp_path):
     upside = np.zeros((48, 64, 3), np.uint8)
     upside[:24] = 255  # white above
     content = write_video(tmp_path / "a.mp4", [upside] * 3).read_bytes()
-    sense = VideoModality(size=16, crops=1, mean=(0, 0, 0), std=(1, 1, 1))
+    modality = VideoModality(size=16, crops=1, mean=(0, 0, 0), std=(1, 1, 1))
     edges = {}
     for degrees in (0, 90, 180, 270):  # clockwise
-        picture = sense.read(turned(content, degrees))[0].mean(dim=0)
+        picture = modality.read(turned(content, degrees))[0].mean(dim=0)
         sides = {"top": picture[1], "right": picture[:, -2], "bottom": picture[-2]}
         sides["left"] = picture[:, 1]
         edges[degrees] = max(sides, key=lambda side: sides[side].mean())
@@ -104,17 +104,17 @@ def test_pixels_that_are_not_square(tmp_path):
 
 
 def test_normalised_by_mean_and_deviation():
-    sense = VideoModality(size=4, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1))
-    signal = sense.read(np.full((1, 4, 4, 3), (255, 255, 0), np.uint8))
+    modality = VideoModality(size=4, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1))
+    signal = modality.read(np.full((1, 4, 4, 3), (255, 255, 0), np.uint8))
     assert signal[7, :, 0, 0].tolist() == pytest.approx([2, 1, -0.5])
-    strip = sense.picture(signal)
+    strip = modality.visualize(signal)
     assert strip.size == (5 * 4, 4)
     assert strip.getpixel((19, 3)) == (255, 255, 0)
 
 
 def test_the_strip_shows_clip_after_clip():
     frames = np.stack([flat(level, (20, 20)) for level in (0, 50, 100, 150, 200)])
-    strip = PLAIN.picture(PLAIN.read(frames))
+    strip = PLAIN.visualize(PLAIN.read(frames))
     assert [strip.getpixel((8 + 16 * clip, 8))[0] for clip in range(5)] == [0, 50, 100, 150, 200]
 
 
@@ -134,7 +134,7 @@ def test_example_and_tokenizer_fit_the_contract():
     example = PLAIN.example()
     assert example.shape == (15, 3, 16, 16)
     assert torch.equal(PLAIN.tokenizer(8)(example), example)
-    assert PLAIN.pictures
+    assert PLAIN.uses_vision_encoder
 
 
 def test_what_is_no_video_is_refused_in_one_line(tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from fixtures.tiny_model import tiny_config
 from PIL import Image
-from tiny import tiny_config
 from transformers import (
     GenerationConfig,
     MaxLengthCriteria,
@@ -37,7 +37,10 @@ def made(tmp_path_factory):
 def by_hand(made, **options):
     """The same from transformers alone: the LLM continues the embeddings, without any ids."""
     model, batch = made
-    with torch.inference_mode(), model.seen(batch["input_ids"], batch["signals"]) as prompt:
+    with (
+        torch.inference_mode(),
+        model.multimodal_inputs(batch["input_ids"], batch["signals"]) as prompt,
+    ):
         return model.llm.generate(
             inputs_embeds=prompt,
             attention_mask=batch["attention_mask"],
@@ -101,7 +104,9 @@ def loop(made, processor):
     for _ in range(NEW):
         logits = model(ids, mask, signals=batch["signals"]).logits[:, -1]
         logits[:, model.llm.generation_config.eos_token_id] = -torch.inf  # as min_new_tokens
-        new = processor(ids.masked_fill(model.held(ids), 0), logits).argmax(dim=-1, keepdim=True)
+        new = processor(ids.masked_fill(model.placeholder_mask(ids), 0), logits).argmax(
+            dim=-1, keepdim=True
+        )
         ids, mask = torch.cat([ids, new], dim=1), torch.cat([mask, mask.new_ones(2, 1)], dim=1)
     return ids
 

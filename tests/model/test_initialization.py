@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from llm_families import WORDS, family_llm
+from fixtures.llm_families import WORDS, family_llm
 from torch import nn
 
-from polysense.config import ConnectorConfig, InteractionConfig
-from polysense.model.connectors import build_connector
-from polysense.model.initialization import keep_variance, scaled, unit_normal
-from polysense.model.interaction import build_interaction
-from polysense.model.llm import embedding_scale
+from polysense.config import ConnectorConfig, FusionConfig
+from polysense.model.connectors.build import build_connector
+from polysense.model.fusion.build import build_fusion
+from polysense.model.initialization import init_scaled, keep_variance, unit_normal
+from polysense.model.llm.input_embeddings import embedding_scale
 
 KINDS = {
     "linear": {},
@@ -48,8 +48,8 @@ def test_embeddings_and_marks_are_as_large_as_what_the_embedding_layer_gives(fam
     assert embedding_scale(llm) == pytest.approx(float(given.std()), rel=1e-4)
     weight = llm.get_input_embeddings().weight
     assert embedding_scale(llm) == pytest.approx(float(weight.std()) * factor, rel=1e-3)
-    marked = build_interaction(InteractionConfig("gated", every=1), llm, ["image"])
-    assert torch.allclose(marked.marks["image"], given.mean(dim=0), atol=1e-5)
+    marked = build_fusion(FusionConfig("cross_attention", every=1), llm, ["image"])
+    assert torch.allclose(marked.placeholder_embeddings["image"], given.mean(dim=0), atol=1e-5)
 
 
 @torch.no_grad()
@@ -60,5 +60,5 @@ def test_weights_keep_the_variance_of_their_inputs():
     x = torch.randn(200, 64)
     assert float(network(x).std()) == pytest.approx(1, rel=0.1)
     assert not network[0].bias.any()
-    assert float(scaled(nn.Linear(64, 500), 3.0)(x).std()) == pytest.approx(3, rel=0.1)
+    assert float(init_scaled(nn.Linear(64, 500), 3.0)(x).std()) == pytest.approx(3, rel=0.1)
     assert float(unit_normal(2, 50, 400).std()) == pytest.approx(1 / 20, rel=0.1)

@@ -1,6 +1,6 @@
 """The model as a whole: decoding, batches, saving, and that what is frozen stays frozen.
 
-Saving and loading are polysense.model.saving and polysense.model.configuration; the sense is an
+Saving and loading are polysense.model.pretrained.save_load and polysense.model.configuration; the sense is an
 instance of polysense.modalities.base.
 """
 
@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 import torch
+from fixtures.tiny_model import save_llm, tiny_config, tiny_run
 from PIL import Image
 from safetensors.torch import load_file
-from tiny import save_llm, tiny_config, tiny_run
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from polysense import PolysenseModel, PolysenseProcessor
@@ -77,8 +77,8 @@ def test_pictures_change_the_logits_and_their_order_matters(loaded):
 @torch.inference_mode()
 def test_the_features_of_several_frames_are_their_mean(loaded):
     frames = torch.randn(2, 3, 3, 28, 28)  # two signals of three frames
-    found = loaded[0].extract("image", frames)
-    alone = [loaded[0].extract("image", frames[:, index]) for index in range(3)]
+    found = loaded[0].extract_features("image", frames)
+    alone = [loaded[0].extract_features("image", frames[:, index]) for index in range(3)]
     assert torch.allclose(found, sum(alone) / 3, atol=1e-6)
     assert all(not torch.allclose(found, one, atol=1e-3) for one in alone)
 
@@ -111,7 +111,7 @@ def test_the_checkpoint_holds_what_was_learnt_and_loads_to_the_same_logits(run, 
 
 def test_a_complete_checkpoint_needs_nothing_else(run, loaded, tmp_path):
     model, processor = loaded
-    model.save_pretrained(tmp_path / "all", complete=True)
+    model.save_pretrained(tmp_path / "all", include_frozen=True)
     values = json.loads((tmp_path / "all/config.json").read_text())
     assert values["model"]["llm"]["name"] == "references/llm"
     moved = shutil.move(tmp_path / "all", tmp_path / "moved")

@@ -105,8 +105,8 @@ def test_a_typo_in_a_batch_is_refused_by_name(parts):
     model, processor = made(parts, "input")
     batch = batch_of(processor)
     with pytest.raises(PolysenseError, match="did you mean 'signals'"):
-        model.perceive(signal=batch["signals"])
-    with pytest.raises(PolysenseError, match="did you mean 'features'"), model.seen(
+        model.encode_signals(signal=batch["signals"])
+    with pytest.raises(PolysenseError, match="did you mean 'features'"), model.multimodal_inputs(
         batch["input_ids"], feature=batch["signals"]
     ):  # fmt: skip
         pass
@@ -120,7 +120,7 @@ def test_gradients_reach_the_llms_input_and_not_the_encoders(parts):
         model.enable_input_require_grads()
     batch = batch_of(processor)
     assert model.get_input_embeddings()(batch["input_ids"] % 300).requires_grad
-    assert not model.extract("image", batch["signals"]["image"]).requires_grad
+    assert not model.extract_features("image", batch["signals"]["image"]).requires_grad
     model.disable_input_require_grads()
     assert not model.get_input_embeddings()(batch["input_ids"] % 300).requires_grad
 

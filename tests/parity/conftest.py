@@ -8,12 +8,12 @@ module, and the LLM's logits. The sizes are in the metadata of the third.
 from pathlib import Path
 
 import pytest
+from fixtures.tiny_model import save_llm
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny import save_llm
 from transformers import AutoTokenizer
 
-from polysense.importing import import_checkpoint
+from polysense.importers.import_checkpoint import import_checkpoint
 
 PARTS = [
     Path(__file__).with_name(f"onellm_tiny_{part}.safetensors") for part in ("upm", "senses", "llm")

@@ -1,8 +1,8 @@
 """Imported LLaVA-1.5, BLIP-2 and InstructBLIP against transformers' own classes, in fp32.
 
 The same picture and question go through both processors and both models. What is imported here is
-polysense.model.importers.llava and polysense.model.importers.blip2, with polysense.data.templates
-for their prompts and polysense.model.towers for BLIP's vision tower.
+polysense.importers.llava and polysense.importers.blip2, with polysense.data.chat.chat_templates
+for their prompts and polysense.model.encoders.vision for BLIP's vision tower.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from foreign import save_blip2, save_instructblip, save_llava
+from fixtures.other_systems import save_blip2, save_instructblip, save_llava
 from PIL import Image
 
 from polysense import PolysenseModel, PolysenseProcessor
-from polysense.importing import import_checkpoint
+from polysense.importers.import_checkpoint import import_checkpoint
 
 SAVE = {"llava": save_llava, "blip2": save_blip2, "instructblip": save_instructblip}
 # The prompt each paper's processor is given, around a question.
@@ -145,8 +145,8 @@ def test_turns_are_written_so_that_a_loss_mask_is_found(pair):
     said = [*asked(QUESTIONS[0], pictures()[0]), {"role": "assistant", "content": "A circle."}]
     said += [{"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes."}]
     batch = pair.processor.apply_chat_template(said, add_generation_prompt=False)
-    learnt = batch["labels"][batch["labels"] >= 0]
-    words = pair.processor.decode(learnt, skip_special_tokens=False)
+    trainable = batch["labels"][batch["labels"] >= 0]
+    words = pair.processor.decode(trainable, skip_special_tokens=False)
     assert words.replace("<|im_end|>", "|").replace(" ", "") == "Acircle.|Yes.|"
 
 

@@ -1,6 +1,6 @@
 """The importer of OneLLM against its official code at tiny size, from a file to the logits.
 
-polysense.model.importers.onellm reads the fixture of conftest.py, through the command that users
+polysense.importers.onellm.read reads the fixture of conftest.py, through the command that users
 give. What it refuses is in test_onellm_refusals.py.
 """
 
@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from polysense import PolysenseModel, PolysenseProcessor
-from polysense.cli import main
+from polysense.cli.main import main
 
 PLACES = 32  # the tags and what stands between them
 POSITIONS = {"image": 17, "audio": 61, "imu": 42}
@@ -24,18 +24,20 @@ def model(run):
     return PolysenseModel.from_pretrained(run)
 
 
-@pytest.mark.parametrize("sense", POSITIONS)
+@pytest.mark.parametrize("modality", POSITIONS)
 @torch.inference_mode()
-def test_features_and_logits_equal_the_official_ones(model, fixture, sense):
-    features = model.extract(sense, fixture[f"input.{sense}"])
-    assert features.shape == (2, POSITIONS[sense], 64)
-    found = model.connector.project(features, sense)
-    assert (found - fixture[f"features.{sense}"]).abs().max() < 1e-4
+def test_features_and_logits_equal_the_official_ones(model, fixture, modality):
+    features = model.extract_features(modality, fixture[f"input.{modality}"])
+    assert features.shape == (2, POSITIONS[modality], 64)
+    found = model.connector.project(features, modality)
+    assert (found - fixture[f"features.{modality}"]).abs().max() < 1e-4
     tokens = fixture["tokens"]
-    held = torch.full((2, PLACES), model.config.placeholders[sense])
+    held = torch.full((2, PLACES), model.config.placeholders[modality])
     ids = torch.cat([tokens[:, :1], held, tokens[:, 1:]], dim=1)
-    logits = model(ids, signals={sense: fixture[f"input.{sense}"]}).logits[:, -tokens.shape[1] :]
-    expected = fixture[f"logits.{sense}"]
+    logits = model(ids, signals={modality: fixture[f"input.{modality}"]}).logits[
+        :, -tokens.shape[1] :
+    ]
+    expected = fixture[f"logits.{modality}"]
     assert (logits - expected).abs().max() < 1e-4
     assert expected.std() > 0.05
 
@@ -72,8 +74,8 @@ def test_the_releases_own_ways_are_options(model):
     connector = model.config.parts.connector
     assert (connector.router, connector.router_input) == ("sigmoid", "tokens")
     assert model.connector.routers["image"].kind == "sigmoid"
-    for sense in model.modalities.values():
-        assert sense.example().isfinite().all()
+    for modality in model.modalities.values():
+        assert modality.example().isfinite().all()
     assert model.modalities["depth"].example().shape == (2, 3, 56, 56)
 
 
@@ -84,7 +86,9 @@ def test_another_router_gives_other_features(run, fixture, tmp_path):
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     other = PolysenseModel.from_pretrained(tmp_path / "run")
     with torch.inference_mode():
-        found = other.connector.project(other.extract("image", fixture["input.image"]), "image")
+        found = other.connector.project(
+            other.extract_features("image", fixture["input.image"]), "image"
+        )
     assert (found - fixture["features.image"]).abs().max() > 1e-4
 
 
@@ -114,8 +118,8 @@ def test_the_prompt_is_the_releases(run):
     text = processor.decode(first["input_ids"][0], skip_special_tokens=False)
     assert text == f"{bos}{run_of_places}Look.\n\n### Human: Red?\n### Assistant:"
     batch = processor.apply_chat_template(said[:2], add_generation_prompt=False)
-    learnt = batch["labels"][batch["labels"] >= 0]
-    assert processor.decode(learnt, skip_special_tokens=False) == "Yes.\n###"
+    trainable = batch["labels"][batch["labels"] >= 0]
+    assert processor.decode(trainable, skip_special_tokens=False) == "Yes.\n###"
 
 
 def test_an_answer_ends_where_the_release_ends_it(run):
@@ -141,9 +145,9 @@ def test_the_command_accounts_for_every_tensor_and_ask_works(capsys, checkpoint,
     assert code == 0
     with safe_open(checkpoint, "pt") as opened:
         total = len(list(opened.keys()))
-    account = json.loads((out / "imported.json").read_text())
-    parts = [account[part] for part in ("llm", "encoder", "tokenizers", "connector")]
-    assert sum(parts) + len(account["left out"]) == account["tensors"] == total
+    import_summary = json.loads((out / "imported.json").read_text())
+    parts = [import_summary[part] for part in ("llm", "encoder", "tokenizers", "connector")]
+    assert sum(parts) + len(import_summary["left out"]) == import_summary["tensors"] == total
     assert "llma.clip.visual.proj" in printed
     moved = shutil.move(out, tmp_path / "moved")
     Image.new("RGB", (90, 60), "red").save(tmp_path / "red.png")

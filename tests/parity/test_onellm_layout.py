@@ -1,8 +1,8 @@
 """The released OneLLM-7B at full size, without its weights: 940 names and shapes find their place.
 
 Names and shapes are written out here from the paper's numbers and the release's own code, apart
-from the tables under test: polysense.model.importers.onellm_names (where tensors belong) and
-polysense.model.importers.onellm_sizes (how large everything is).
+from the tables under test: polysense.importers.onellm.names (where tensors belong) and
+polysense.importers.onellm.sizes (how large everything is).
 """
 
 import math
@@ -12,10 +12,10 @@ import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from polysense.errors import PolysenseError
+from polysense.importers.onellm.names import LEFT_OUT, TOKENIZERS, half_split
+from polysense.importers.onellm.read import check_layout, layout_of
+from polysense.importers.onellm.sizes import Unwritten
 from polysense.modalities import build_modalities
-from polysense.model.importers.onellm import check_layout, layout_of
-from polysense.model.importers.onellm_names import LEFT_OUT, TOKENIZERS, half_split
-from polysense.model.importers.onellm_sizes import Unwritten
 
 LLM, INNER, VOCABULARY, LAYERS = 4096, 11008, 32000, 32
 WIDTH, TEXT, EXPERTS, BLOCKS, GATED = 1024, 768, 3, 8, 2816
@@ -72,13 +72,17 @@ def release():
         for number in range(BLOCKS):
             place = f"resample_layers.{expert}.{number}"
             own |= {f"{place}.{name}": s for name, s in block(WIDTH, GATED).items()}
-    for sense in SENSES:
-        own |= layer(f"clip_proj1.{sense}.0", WIDTH, WIDTH) | layer(f"clip_proj1.{sense}.1", WIDTH)
-        own |= layer(f"clip_proj2.{sense}.0", LLM, WIDTH) | layer(f"clip_proj2.{sense}.1", LLM)
-        own |= layer(f"routers.{sense}.fc1", 4 * WIDTH, WIDTH)
-        own |= layer(f"routers.{sense}.fc2", EXPERTS, 4 * WIDTH)
-        own[f"resample_tokens.{sense}"] = (1, 30, WIDTH)
-        own |= {f"{tag}_tag.{sense}": (1, 1, LLM) for tag in ("start", "end")}
+    for modality in SENSES:
+        own |= layer(f"clip_proj1.{modality}.0", WIDTH, WIDTH) | layer(
+            f"clip_proj1.{modality}.1", WIDTH
+        )
+        own |= layer(f"clip_proj2.{modality}.0", LLM, WIDTH) | layer(
+            f"clip_proj2.{modality}.1", LLM
+        )
+        own |= layer(f"routers.{modality}.fc1", 4 * WIDTH, WIDTH)
+        own |= layer(f"routers.{modality}.fc2", EXPERTS, 4 * WIDTH)
+        own[f"resample_tokens.{modality}"] = (1, 30, WIDTH)
+        own |= {f"{tag}_tag.{modality}": (1, 1, LLM) for tag in ("start", "end")}
     return {f"llma.{name}": torch.Size(shape) for name, shape in own.items()}
 
 
@@ -124,28 +128,28 @@ def test_sizes_read_from_the_shapes(layout):
     assert (vision.image_size, vision.patch_size, vision.hidden_act) == (224, 14, "quick_gelu")
     assert (connector.layers, connector.heads, connector.queries) == (8, 16, 30)
     assert (connector.experts, connector.feedforward) == (3, 2816)
-    senses = build_modalities(layout.modalities, {})
-    assert (senses["audio"].frames, senses["imu"].samples) == (1024, 400)
-    assert (senses["point"].groups, senses["point"].neighbours) == (1024, 32)
-    assert (senses["fmri"].voxels, senses["fmri"].tokens) == (15724, 8)
+    modalities = build_modalities(layout.modalities, {})
+    assert (modalities["audio"].frames, modalities["imu"].samples) == (1024, 400)
+    assert (modalities["point"].groups, modalities["point"].neighbours) == (1024, 32)
+    assert (modalities["fmri"].voxels, modalities["fmri"].tokens) == (15724, 8)
 
 
-@pytest.mark.parametrize("sense", TOKENIZERS)
+@pytest.mark.parametrize("modality", TOKENIZERS)
 @torch.inference_mode()
-def test_tokenizers_at_full_size(layout, sense):
+def test_tokenizers_at_full_size(layout, modality):
     """As many tokens as the table has positions; fMRI's half gigabyte on the meta device."""
-    option, device = build_modalities(layout.modalities, {})[sense], "cpu"
-    if sense == "fmri":
+    option, device = build_modalities(layout.modalities, {})[modality], "cpu"
+    if modality == "fmri":
         device = "meta"
     with torch.device(device):
         tokenizer = option.tokenizer(WIDTH)
     count = tokenizer(option.example()[None].to(device)).shape[1]
     found = {f"tokenizer.{name}": tensor.shape for name, tensor in tokenizer.state_dict().items()}
     found["positions"] = (count + 1, WIDTH)
-    start = f"tokenizers.{sense}."
+    start = f"tokenizers.{modality}."
     blanks = layout.blanks.items()
     assert found == {n.removeprefix(start): b.shape for n, b in blanks if n.startswith(start)}
-    assert count == TOKENS[sense]
+    assert count == TOKENS[modality]
 
 
 def test_rotary_halves_give_the_products_of_interleaved_pairs():

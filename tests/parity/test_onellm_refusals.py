@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
+from fixtures.tiny_model import save_llm
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny import save_llm
 from transformers import AutoTokenizer
 
 from polysense.errors import PolysenseError
-from polysense.importing import import_checkpoint
+from polysense.importers.import_checkpoint import import_checkpoint
 
 
 def damaged(checkpoint, to, change):

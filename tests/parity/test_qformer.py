@@ -11,9 +11,9 @@ from transformers import (
 
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
-from polysense.model.connectors import build_connector
-from polysense.model.importers.qformer import load_transformers_qformer
-from polysense.model.qformer import TEXT_POSITIONS, QFormer, sight_mask
+from polysense.importers.qformer_names import load_transformers_qformer
+from polysense.model.connectors.build import build_connector
+from polysense.model.connectors.qformer import TEXT_POSITIONS, QFormer, attention_mode_mask
 
 QUERIES, VOCABULARY = 4, 40
 SIZES = {
@@ -138,9 +138,11 @@ def test_masks_as_drawn_in_the_paper():
         "separate": ["11000", "11000", "00110", "00110", "00111"],
         "causal": ["11000", "11000", "11100", "11110", "11111"],
     }
-    for sight, rows in drawn.items():
+    for attention_mode, rows in drawn.items():
         expected = [[place == "1" for place in row] for row in rows]
-        assert sight_mask(sight, 2, padded)[0, 0].tolist() == expected, sight
+        assert attention_mode_mask(attention_mode, 2, padded)[0, 0].tolist() == expected, (
+            attention_mode
+        )
 
 
 @torch.inference_mode()
@@ -150,13 +152,13 @@ def test_what_each_mask_lets_through():
     other[:, 3] = (ids[:, 3] + 1) % VOCABULARY
     found, changed = (
         {
-            sight: former(features, words, mask, sight=sight)
-            for sight in ("separate", "joint", "causal")
+            attention_mode: former(features, words, mask, attention_mode=attention_mode)
+            for attention_mode in ("separate", "joint", "causal")
         }
         for words in (ids, other)
     )
-    for sight in ("separate", "causal"):  # no text leaks into the queries
-        assert torch.allclose(found[sight][:, :QUERIES], alone, atol=1e-5)
+    for attention_mode in ("separate", "causal"):  # no text leaks into the queries
+        assert torch.allclose(found[attention_mode][:, :QUERIES], alone, atol=1e-5)
     assert not torch.allclose(found["joint"][:, :QUERIES], alone, atol=1e-3)
     real = mask.bool()
     text_alone = former(None, ids, mask)
@@ -164,7 +166,7 @@ def test_what_each_mask_lets_through():
     before = slice(QUERIES, QUERIES + 3)  # the words before the one that changed
     assert torch.allclose(found["causal"][:, before], changed["causal"][:, before], atol=1e-5)
     assert not torch.allclose(found["joint"][:, before], changed["joint"][:, before], atol=1e-3)
-    blind = former(features + 1, ids, mask, sight="causal")
+    blind = former(features + 1, ids, mask, attention_mode="causal")
     assert not torch.allclose(blind[:, before], found["causal"][:, before], atol=1e-3)
 
 
@@ -177,7 +179,7 @@ def test_the_connector_follows_an_instruction():
     shaken(connector)
     plain = connector(features, "image")
     led = connector(features, "image", text_ids=ids, text_mask=mask)
-    assert led.shape == plain.shape == (2, connector.embeddings(7), 24)
+    assert led.shape == plain.shape == (2, connector.num_embeddings(7), 24)
     assert not torch.allclose(led, plain, atol=1e-3)
     padded = connector(features, "image", text_ids=ids * mask, text_mask=mask)
     assert torch.allclose(padded, led, atol=1e-5)

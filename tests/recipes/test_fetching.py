@@ -4,14 +4,15 @@ import errno
 import sys
 
 import pytest
-from tiny import save_llm
+from fixtures.tiny_model import save_llm
 
-from polysense.cli import main
+from polysense.cli.main import main
+from polysense.config.overrides import apply
 from polysense.errors import PolysenseError
-from polysense.model.efficientnet import variant_of
-from polysense.overrides import apply
-from polysense.recipes import RECIPES, fetching, laptop_data
+from polysense.model.encoders.efficientnet import variant_of
+from polysense.recipes import RECIPES, fetching
 from polysense.recipes.fetching import FETCHED, Fetched, fetch_missing, needed
+from polysense.recipes.laptop import weights as laptop_data
 
 
 @pytest.fixture
@@ -68,14 +69,14 @@ def test_the_place_is_said_and_a_full_disk_is_one_line(tmp_path, monkeypatch, ca
         (["--set", "stages.alignment.weight_decay=-1"], "must be 0 or more, not -1.0"),
         (["--set", "model.connector.kind=foo"], "unknown connector 'foo'. Known: abstractor"),
         (["--set", "model.encoder.kind=clip"], "unknown encoder 'clip'. Known"),
-        (["--set", "model.interaction.kind=gate"], "did you mean 'gated'?"),
+        (["--set", "model.fusion.kind=gate"], "did you mean 'gated'?"),
         (["--set", "model.llm.template=lava"], "did you mean 'llava'?"),
         (["--set", "stages.alignment.task=captions"], "did you mean 'caption'?"),
         (["--set", "stages.alignment.objective=word"], "did you mean 'words'?"),
-        (["--set", "stages.alignment.senses=imag"], "did you mean 'image'?"),
+        (["--set", "stages.alignment.modalities=imag"], "did you mean 'image'?"),
         (["--set", "model.modalities.image.trimm=true"], "did you mean 'trim'?"),
-        (["--until", "alignmnt"], "did you mean 'alignment'?"),
-        (["--sense", "imag"], "did you mean 'image'?"),
+        (["--stop-after", "alignmnt"], "did you mean 'alignment'?"),
+        (["--modality", "imag"], "did you mean 'image'?"),
         (["--run", "notes.txt"], "'notes.txt' cannot be a run folder"),
         (["--run", "notes.txt/run"], "notes.txt' is a file; give another --run"),
     ],

@@ -9,9 +9,9 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
-from polysense.model.selection import named
-from polysense.recipes.onellm import onellm_7b
-from polysense.recipes.onellm_laptop import SENSES, progressive
+from polysense.model.trainable import named
+from polysense.recipes.laptop.onellm import SENSES, progressive
+from polysense.recipes.published.onellm import onellm_7b
 
 
 def test_the_papers_setting():
@@ -21,10 +21,10 @@ def test_the_papers_setting():
     assert [stage.batch_size for stage in config.stages] == [5120, 1080, 1080, 512]
     assert [stage.steps for stage in config.stages] == [200_000, 200_000, 100_000, None]
     assert [stage.learning_rate for stage in config.stages] == [5e-5, 1e-5, 1e-5, 2e-5]
-    assert (first.senses, len(second.senses), len(third.senses)) == (("image",), 4, 8)
+    assert (first.modalities, len(second.modalities), len(third.modalities)) == (("image",), 4, 8)
     assert second.copy_experts
     assert not first.copy_experts
-    assert tuning.learn == ("llm",)
+    assert tuning.trainable == ("llm",)
     connector = config.model.connector
     assert (connector.kind, connector.experts, connector.router) == ("upm", 3, "softmax")
 
@@ -35,13 +35,13 @@ def test_data_of_ones_own_is_needed():
 
 
 def test_progressive_alignment_with_and_without_replay():
-    aligned = [stage for stage in progressive(replay=True) if stage.score]
-    assert [len(stage.senses) for stage in aligned] == [1, 4, 8, 0]
-    alone = [stage for stage in progressive(replay=False) if stage.score]
-    assert [len(stage.senses) for stage in alone] == [1, 3, 4, 0]
-    spelled = [stage for stage in progressive(replay=True) if stage.objective == "spelling"]
-    assert [len(stage.senses) for stage in spelled] == [1, 3, 4]
-    assert not any(stage.combined for stage in (*spelled, *aligned[:3]))
+    aligned = [stage for stage in progressive(replay=True) if stage.evaluate_forgetting]
+    assert [len(stage.modalities) for stage in aligned] == [1, 4, 8, 0]
+    alone = [stage for stage in progressive(replay=False) if stage.evaluate_forgetting]
+    assert [len(stage.modalities) for stage in alone] == [1, 3, 4, 0]
+    spelled = [stage for stage in progressive(replay=True) if stage.objective == "token_alignment"]
+    assert [len(stage.modalities) for stage in spelled] == [1, 3, 4]
+    assert not any(stage.multi_signal for stage in (*spelled, *aligned[:3]))
 
 
 def test_later_senses_take_the_experts_as_they_are():
@@ -49,12 +49,14 @@ def test_later_senses_take_the_experts_as_they_are():
     shared = "connector.blocks.0.wq"
     own = ("tokens.image", "input_projection.image.0.weight", "routers.image.fc1.bias", "end_tag.x")
     for stage in courses:
-        assert named(shared, stage.learn) == (stage.name in ("words-1", "alignment-1"))
-        assert all(named(f"connector.{name}", stage.learn) for name in own)
-        assert named("tokenizers.audio.convolution.weight", stage.learn)
-    assert not named(shared, tuning.learn)
+        assert named(shared, stage.trainable) == (stage.name in ("words-1", "alignment-1"))
+        assert all(named(f"connector.{name}", stage.trainable) for name in own)
+        assert named("tokenizers.audio.convolution.weight", stage.trainable)
+    assert not named(shared, tuning.trainable)
 
 
 def test_without_replay_the_experts_go_on_learning():
-    moved = [s.name for s in progressive(replay=False) if named("connector.blocks.0.wq", s.learn)]
+    moved = [
+        s.name for s in progressive(replay=False) if named("connector.blocks.0.wq", s.trainable)
+    ]
     assert moved == ["words-1", "alignment-1", "alignment-2", "alignment-3"]

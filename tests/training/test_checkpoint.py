@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.training import checkpoint, disk_room
+from polysense.training import checkpoint
 from polysense.training.checkpoint import all_checkpoints, load_newest, save_checkpoint
+from polysense.training.run_folder import disk_room
 
 NOTES = {"config": "abc"}
 
@@ -20,13 +21,13 @@ def trained(steps):
     """A tiny layer and its optimizer after so many steps."""
     torch.manual_seed(0)
     layer = nn.Linear(3, 2)
-    learnt = dict(layer.named_parameters())
-    optimizer = torch.optim.AdamW(learnt.values(), lr=0.1)
+    trainable = dict(layer.named_parameters())
+    optimizer = torch.optim.AdamW(trainable.values(), lr=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
         layer(torch.ones(4, 3)).square().sum().backward()
         optimizer.step()
-    return learnt, optimizer
+    return trainable, optimizer
 
 
 def saved(folder, *steps):
@@ -36,17 +37,17 @@ def saved(folder, *steps):
 
 
 def loaded(folder, notes=NOTES):
-    learnt, optimizer = trained(0)
-    step, damaged = load_newest(folder, learnt, optimizer, notes)
-    return step, {path.name: reason for path, reason in damaged.items()}, learnt, optimizer
+    trainable, optimizer = trained(0)
+    step, damaged = load_newest(folder, trainable, optimizer, notes)
+    return step, {path.name: reason for path, reason in damaged.items()}, trainable, optimizer
 
 
-def same(step, learnt, optimizer):
+def same(step, trainable, optimizer):
     expected, other = trained(step)
     for name, value in expected.items():
-        assert torch.equal(learnt[name], value)
+        assert torch.equal(trainable[name], value)
         for moment, tensor in other.state[value].items():
-            assert torch.equal(optimizer.state[learnt[name]][moment], tensor)
+            assert torch.equal(optimizer.state[trainable[name]][moment], tensor)
 
 
 def test_what_is_saved_is_loaded_and_the_newest_two_stay(tmp_path):
@@ -89,10 +90,10 @@ def a_list(path):
 def test_a_damaged_newest_one_falls_back_to_the_older(tmp_path, name, harm):
     saved(tmp_path, 4, 6)
     harm(tmp_path / "step-000006" / name)
-    step, damaged, learnt, optimizer = loaded(tmp_path)
+    step, damaged, trainable, optimizer = loaded(tmp_path)
     assert step == 4
     assert list(damaged) == ["step-000006"]
-    same(4, learnt, optimizer)
+    same(4, trainable, optimizer)
 
 
 def test_every_byte_of_the_state_counts(tmp_path):
@@ -110,9 +111,9 @@ def test_where_all_are_damaged_the_stage_begins_anew(tmp_path):
     saved(tmp_path, 4, 6)
     for folder in all_checkpoints(tmp_path):
         flip(folder / "weights.safetensors")
-    step, damaged, learnt, optimizer = loaded(tmp_path)
+    step, damaged, trainable, optimizer = loaded(tmp_path)
     assert (step, sorted(damaged)) == (0, ["step-000004", "step-000006"])
-    same(0, learnt, optimizer)
+    same(0, trainable, optimizer)
 
 
 def test_another_config_is_no_damage(tmp_path):
@@ -173,10 +174,10 @@ def test_a_killed_save_leaves_the_older_one_at_every_moment(tmp_path, monkeypatc
                 finished = False
             else:
                 finished = True
-        step, damaged, learnt, optimizer = loaded(folder)
+        step, damaged, trainable, optimizer = loaded(folder)
         assert step in (2, 3)
         assert not damaged
-        same(step, learnt, optimizer)
+        same(step, trainable, optimizer)
         if finished:
             break
     assert finished

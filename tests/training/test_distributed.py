@@ -10,12 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from polysense.training.distributed import (
-    Totals,
-    scale_gradients,
-    sum_gradients,
-    summed_totals,
-)
+from polysense.training.distributed import Totals, scale_gradients, sum_gradients, summed_totals
 
 
 class Meeting:

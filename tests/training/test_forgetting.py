@@ -5,27 +5,27 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import two_senses_config
+from fixtures.tiny_model import two_modalities_config
 
+from polysense.data.loading.feature_cache import FeatureCache, media_of
 from polysense.training import forgetting
-from polysense.training.features import FeatureCache, media_of
 from polysense.training.forgetting import (
     FILE,
-    SenseScore,
-    by_sense,
+    ModalityScore,
+    by_modality,
     forgetting_table,
     read_scores,
     rounds,
-    score_sense,
+    score_modality,
 )
 from polysense.training.run import train
 
 
 def test_scores_are_laid_out_by_sense_and_stage():
-    first, second, other = (SenseScore(name, 9, 3, 0.5, 0.1) for name in ("b", "b", "a"))
+    first, second, other = (ModalityScore(name, 9, 3, 0.5, 0.1) for name in ("b", "b", "a"))
     stages = {"one": [first], "two": [other, second]}
-    assert by_sense(stages) == {"b": [first, second], "a": [None, other]}
-    assert by_sense({}) == {}
+    assert by_modality(stages) == {"b": [first, second], "a": [None, other]}
+    assert by_modality({}) == {}
     assert [list(column.cells) for column in forgetting_table(stages).columns] == [
         ["b", "a"], ["0.50 (0.10)", "-"], ["0.50 (0.10)"] * 2,
     ]  # fmt: skip
@@ -34,7 +34,7 @@ def test_scores_are_laid_out_by_sense_and_stage():
 def samples_of(captions):
     """Held-out data that has these captions, one record each, all of a sense "heat"."""
     samples = [
-        SimpleNamespace(key=str(number), senses="heat", about={"caption": caption})
+        SimpleNamespace(key=str(number), modalities="heat", metadata={"caption": caption})
         for number, caption in enumerate(captions)
     ]
     return SimpleNamespace(samples=samples)
@@ -61,18 +61,18 @@ def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monke
     found = torch.tensor([[0.0, -9.0, -9.0], [-9.0, 0.0, -9.0], [0.0, -9.0, -9.0]])
     monkeypatch.setattr(forgetting, "caption_ids", lambda *_: [[1], [2], [3]])
     monkeypatch.setattr(forgetting, "caption_scores", lambda *_: found)
-    monkeypatch.setattr(forgetting, "without_prior", lambda scores: scores)
+    monkeypatch.setattr(forgetting, "pmi_scores", lambda scores: scores)
     processor = SimpleNamespace(text_tokenizer=None)
-    score = score_sense(torch.nn.Linear(1, 1), processor, data, "heat")
+    score = score_modality(torch.nn.Linear(1, 1), processor, data, "heat")
     assert (score.signals, score.choices) == (3, 3)
     assert score.score == pytest.approx(2 / 3)
-    assert score.blind == pytest.approx(1 / 3)  # the first, by the third's likelihoods
+    assert score.shuffled == pytest.approx(1 / 3)  # the first, by the third's likelihoods
 
 
 def test_every_known_sense_is_scored_after_each_stage(tmp_path):
-    trainee = train(two_senses_config(tmp_path / "parts"), tmp_path / "run")
+    trainee = train(two_modalities_config(tmp_path / "parts"), tmp_path / "run")
     stages = read_scores(tmp_path / "run")
-    found = {stage: [score.sense for score in scores] for stage, scores in stages.items()}
+    found = {stage: [score.modality for score in scores] for stage, scores in stages.items()}
     assert found == {"pictures": ["image"], "motions": ["image", "image+imu", "imu"]}
     for score in (score for scores in stages.values() for score in scores):
         assert 0 <= score.score <= 1
@@ -89,5 +89,7 @@ def test_every_known_sense_is_scored_after_each_stage(tmp_path):
     }
     assert shapes == {"image": (5, 16), "imu": (6, 40)}
     before = (tmp_path / "run" / FILE).read_text()
-    train(two_senses_config(tmp_path / "parts"), tmp_path / "run")  # a second run changes nothing
+    train(
+        two_modalities_config(tmp_path / "parts"), tmp_path / "run"
+    )  # a second run changes nothing
     assert (tmp_path / "run" / FILE).read_text() == before

@@ -10,18 +10,25 @@ from unittest.mock import Mock
 import pytest
 import torch
 from accelerate import Accelerator
+from fixtures.tiny_model import tiny_config
 from PIL import Image
-from tiny import tiny_config
 
 from polysense.config import Stage
+from polysense.data.loading.batches import TrainingData
+from polysense.data.loading.sampler import SampleIndex
 from polysense.errors import PolysenseError
-from polysense.model.selection import freeze_all_but
+from polysense.model.trainable import freeze_all_but
 from polysense.training import loop
-from polysense.training.dataset import TrainingData
-from polysense.training.loop import StageRun, my_parts, read_ahead, take_step, train_stage
-from polysense.training.order import Pick, learning_rate
-from polysense.training.probe import HeldOutLosses, held_out_losses
+from polysense.training.loop import (
+    StageRun,
+    local_micro_batches,
+    read_ahead,
+    train_stage,
+    train_step,
+)
+from polysense.training.optimizer import learning_rate
 from polysense.training.run import build, resolve
+from polysense.training.validation import ValidationLosses, validation_losses
 from polysense.types import Media, Message, Sample, Text
 
 
@@ -50,27 +57,32 @@ def a_sample(index):
     return Sample(f"s{index}", (Message("user", question), Message("assistant", answer)))
 
 
-def a_run(parts, tmp_path, stage, row_tokens):
+def a_run(parts, tmp_path, stage, packed_length):
     _, processor = parts
-    data = TrainingData([a_sample(i) for i in range(9)], processor, "template", None, row_tokens)
+    data = TrainingData([a_sample(i) for i in range(9)], processor, "template", None, packed_length)
     return StageRun(stage, data, data, tmp_path, 3, torch.float32, {})
 
 
 def step_of(parts, run):
     model = parts[0]
-    learnt = freeze_all_but(model, run.stage.learn)
-    optimizer = torch.optim.SGD(learnt.values(), lr=0.0)
+    trainable = freeze_all_but(model, run.stage.trainable)
+    optimizer = torch.optim.SGD(trainable.values(), lr=0.0)
     accelerator = Accelerator(cpu=True)
     with read_ahead(run, 0, accelerator) as batches:
-        loss, norm, _ = take_step(model, run, 0, learnt, optimizer, accelerator, batches)
-    return loss, norm, {name: weight.grad.clone() for name, weight in learnt.items()}
+        loss, norm, _ = train_step(model, run, 0, trainable, optimizer, accelerator, batches)
+    return loss, norm, {name: weight.grad.clone() for name, weight in trainable.items()}
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_packed_step_equals_the_padded_one(parts, tmp_path, accumulation):
-    learn = ("connector", "llm.*lora_*")
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
+def test_a_packed_step_equals_the_padded_one(parts, tmp_path, gradient_accumulation_steps):
+    trainable = ("connector", "llm.*lora_*")
     stage = Stage(
-        "s", learn, batch_size=8, accumulation=accumulation, clip=1e9, learning_rate=1e-30
+        "s",
+        trainable,
+        batch_size=8,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        max_grad_norm=1e9,
+        learning_rate=1e-30,
     )
     padded = step_of(parts, a_run(parts, tmp_path, stage, None))
     packed = step_of(parts, a_run(parts, tmp_path, stage, 200))
@@ -84,7 +96,7 @@ def test_a_packed_step_equals_the_padded_one(parts, tmp_path, accumulation):
 
 def test_rows_are_shared_and_shorter_together(parts, tmp_path):
     stage = Stage("s", ("connector",), batch_size=8)
-    padded, packed = (a_run(parts, tmp_path, stage, row_tokens) for row_tokens in (None, 200))
+    padded, packed = (a_run(parts, tmp_path, stage, packed_length) for packed_length in (None, 200))
     picks = padded.order.at(0)
     one, other = padded.data.batch(picks), packed.data.batch(picks)
     assert other["input_ids"].numel() < 0.9 * one["input_ids"].numel()
@@ -106,16 +118,23 @@ def test_samples_are_grouped_once_and_an_epoch_is_shuffled_once(parts, tmp_path,
 def test_the_held_out_loss_is_the_same(parts, tmp_path):
     stage = Stage("s", ("connector",), batch_size=5)
     losses = [
-        held_out_losses(parts[0], a_run(parts, tmp_path, stage, tokens).data, torch.float32, stage)
+        validation_losses(
+            parts[0], a_run(parts, tmp_path, stage, tokens).data, torch.float32, stage
+        )
         for tokens in (None, 200)
     ]
     assert losses[0].true == pytest.approx(losses[1].true, rel=1e-5)
 
 
 def test_processes_and_micro_batches_share_the_samples_of_a_step(parts, tmp_path):
-    run = a_run(parts, tmp_path, Stage("s", ("connector",), batch_size=7, accumulation=2), 200)
+    run = a_run(
+        parts,
+        tmp_path,
+        Stage("s", ("connector",), batch_size=7, gradient_accumulation_steps=2),
+        200,
+    )
     shared = [
-        my_parts(run, 1, SimpleNamespace(num_processes=2, process_index=index))
+        local_micro_batches(run, 1, SimpleNamespace(num_processes=2, process_index=index))
         for index in range(2)
     ]
     numbers = [number for mine in shared for number, _ in mine]
@@ -126,9 +145,11 @@ def test_processes_and_micro_batches_share_the_samples_of_a_step(parts, tmp_path
 
 def test_a_step_cut_into_micro_batches_equals_the_whole_one(parts, tmp_path):
     """Micro-batches have labels of different numbers: each label weighs the same all the same."""
-    stage = Stage("s", ("connector",), batch_size=8, clip=1e9, learning_rate=1e-30)
+    stage = Stage("s", ("connector",), batch_size=8, max_grad_norm=1e9, learning_rate=1e-30)
     whole = step_of(parts, a_run(parts, tmp_path, stage, None))
-    cut = step_of(parts, a_run(parts, tmp_path, replace(stage, accumulation=3), None))
+    cut = step_of(
+        parts, a_run(parts, tmp_path, replace(stage, gradient_accumulation_steps=3), None)
+    )
     assert cut[0] == pytest.approx(whole[0], rel=1e-5)
     assert cut[1] == pytest.approx(whole[1], rel=1e-4)
     for name, gradient in whole[2].items():
@@ -137,13 +158,13 @@ def test_a_step_cut_into_micro_batches_equals_the_whole_one(parts, tmp_path):
 
 def test_a_sample_that_stands_in_leaves_the_step_its_weight(parts, tmp_path, monkeypatch):
     """One batch, a sample of it unreadable: as if the one that stands in had been picked."""
-    stage = Stage("s", ("connector",), batch_size=2, clip=1e9, learning_rate=1e-30)
+    stage = Stage("s", ("connector",), batch_size=2, max_grad_norm=1e9, learning_rate=1e-30)
     run = a_run(parts, tmp_path, stage, None)
-    picks = [Pick(1, 0), Pick(5, 0)]  # of different lengths
+    picks = [SampleIndex(1, 0), SampleIndex(5, 0)]  # of different lengths
     assert len(run.data.encoded[1].labels) != len(run.data.encoded[5].labels)
-    monkeypatch.setattr(loop.Order, "at", lambda *_: [picks[0], picks[0]])
+    monkeypatch.setattr(loop.BalancedSampler, "at", lambda *_: [picks[0], picks[0]])
     expected = step_of(parts, run)
-    monkeypatch.setattr(loop.Order, "at", lambda *_: picks)
+    monkeypatch.setattr(loop.BalancedSampler, "at", lambda *_: picks)
     tried = run.data._tried
     monkeypatch.setattr(run.data, "_tried", lambda pick: tried(pick) if pick.index == 1 else None)
     found = step_of(parts, run)
@@ -155,8 +176,8 @@ def test_a_sample_that_stands_in_leaves_the_step_its_weight(parts, tmp_path, mon
 class Watched(torch.optim.SGD):
     """Remembers, at each step, the rate, the gradients' norm, and which parts are in training."""
 
-    def __init__(self, learnt, model):
-        super().__init__(learnt.values(), lr=123.0)
+    def __init__(self, trainable, model):
+        super().__init__(trainable.values(), lr=123.0)
         self.model, self.rates, self.norms, self.modes = model, [], [], []
 
     def step(self):
@@ -172,7 +193,7 @@ def trained(parts, tmp_path, monkeypatch, stage):
     monkeypatch.setattr(
         loop,
         "make_optimizer",
-        lambda _, learnt: watched.append(Watched(learnt, parts[0])) or watched[0],
+        lambda _, trainable: watched.append(Watched(trainable, parts[0])) or watched[0],
     )
     run = a_run(parts, tmp_path, stage, None)
     train_stage(parts[0], run, Accelerator(cpu=True))
@@ -181,8 +202,8 @@ def trained(parts, tmp_path, monkeypatch, stage):
 
 def test_every_step_is_clipped_at_its_rate_and_in_training_mode(parts, tmp_path, monkeypatch):
     stage = Stage(
-        "s", ("connector",), batch_size=2, steps=4, clip=1e-3, learning_rate=0.1,
-        minimum_rate=0.05, warmup=0.5, evaluate_every=1,
+        "s", ("connector",), batch_size=2, steps=4, max_grad_norm=1e-3, learning_rate=0.1,
+        min_learning_rate=0.05, warmup_ratio=0.5, evaluate_every=1,
     )  # fmt: skip
     optimizer = trained(parts, tmp_path, monkeypatch, stage)
     assert optimizer.rates == [learning_rate(stage, step, 4) for step in range(4)]
@@ -203,7 +224,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(parts, tmp_path, mon
         return (total * torch.nan if len(calls) == 3 else total), count
 
     next_token = loop.objective_named("next_token").loss
-    monkeypatch.setattr(loop, "held_out_losses", lambda *_: HeldOutLosses(None, None))
+    monkeypatch.setattr(loop, "validation_losses", lambda *_: ValidationLosses(None, None))
     monkeypatch.setattr(
         loop, "objective_named", lambda _: SimpleNamespace(loss=broken, pairs=False)
     )

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import save_pictures, tiny_config
+from fixtures.tiny_model import save_pictures, tiny_config
 
 from polysense.config import Stage
+from polysense.data.loading.feature_cache import FeatureCache
 from polysense.evaluation.evaluate import evaluate
-from polysense.evaluation.gallery import card
-from polysense.modalities.source_words import source_of_word
-from polysense.modalities.stored import FileSlice
-from polysense.training.features import FeatureCache
-from polysense.training.run import build, resolve, split_of, train
-from polysense.training.stages import Trainee, training_data
+from polysense.evaluation.report.sample_cards import card
+from polysense.modalities.sources.file_parts import FileSlice
+from polysense.modalities.sources.source_string import parse_source
+from polysense.training.run import build, load_split, resolve, train
+from polysense.training.stage_data import TrainingContext, training_data
 from polysense.types import Media
 
 COUNT = 24
@@ -70,9 +70,9 @@ def test_all_of_it_trains_and_captions_are_scored(config, tmp_path):
     result = evaluate(
         trainee.model, trainee.processor, trainee.cache, trainee.split, config.evaluation
     )
-    assert {sense.sense for sense in result.senses} == {"image", "depth"}
-    pair = result.sense("depth").answers[0]
-    assert set(source_of_word(pair.files[0].path)) == {"image", "depth"}
+    assert {modality.modality for modality in result.modalities} == {"image", "depth"}
+    pair = result.modality("depth").answers[0]
+    assert set(parse_source(pair.files[0].path)) == {"image", "depth"}
     assert len(card(pair, trainee.model.modalities).pictures) == 1
     for stage in ("alignment", "instruction"):
         log = (tmp_path / f"run/stages/{stage}/log.jsonl").read_text().splitlines()
@@ -81,27 +81,27 @@ def test_all_of_it_trains_and_captions_are_scored(config, tmp_path):
 
 def test_each_task_takes_its_lines_and_plain_text_needs_an_llm_that_learns(config):
     model, processor = build(resolve(config))
-    trainee = Trainee(model, processor, split_of(resolve(config)), None)
+    trainee = TrainingContext(model, processor, load_split(resolve(config)), None)
     everything = trainee.split.train + trainee.split.held_out
     of = {stage.name: training_data(trainee, stage, everything) for stage in config.stages}
     assert len(of["alignment"]) == 3 * COUNT  # pictures, pairs, documents
     assert len(of["instruction"]) == (2 + 2 + 1 + 1) * COUNT
-    assert {sample.senses for sample in of["alignment"].samples} == {"image", "depth"}
-    assert {sample.senses for sample in of["instruction"].samples} == {"image", "depth", ""}
-    frozen = replace(config.stages[1], learn=("connector",))
+    assert {sample.modalities for sample in of["alignment"].samples} == {"image", "depth"}
+    assert {sample.modalities for sample in of["instruction"].samples} == {"image", "depth", ""}
+    frozen = replace(config.stages[1], trainable=("connector",))
     assert len(training_data(trainee, frozen, everything)) == (2 + 2 + 1) * COUNT
-    only_depth = replace(config.stages[1], senses=("depth",))
+    only_depth = replace(config.stages[1], modalities=("depth",))
     assert len(training_data(trainee, only_depth, everything)) == (2 + 1) * COUNT  # text stays
 
 
 def test_a_batch_of_documents_keeps_signals_in_reading_order(config):
     model, processor = build(resolve(config))
-    trainee = Trainee(model, processor, split_of(resolve(config)), None)
+    trainee = TrainingContext(model, processor, load_split(resolve(config)), None)
     stage = Stage("documents", ("connector",), packing=False)
     data = training_data(trainee, stage, [r for r in trainee.split.train if r.is_document])
     for sample, encoded in zip(data.samples, data.encoded, strict=True):
         places = encoded.ids.count(processor.chat.placeholders["image"].id)
-        assert places == 2 * model.embeddings_per_signal("image")
+        assert places == 2 * model.num_placeholders_per_signal("image")
         first, second = sample.media
         assert first.source == second.source
 

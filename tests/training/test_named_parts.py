@@ -3,20 +3,23 @@
 from dataclasses import replace
 
 import pytest
-from tiny import tiny_config
+from fixtures.tiny_model import tiny_config
 
+from polysense.config.overrides import apply
 from polysense.errors import PolysenseError
-from polysense.overrides import apply
 from polysense.training import run as training
 from polysense.training.named_parts import check_names
 
 UNKNOWN = [
     ("model.connector.kind=foo", r"unknown connector 'foo'\. Known: abstractor, .*upm"),
     ("model.encoder.kind=foo", r"unknown encoder 'foo'\. Known: efficientnet-lite, none"),
-    ("model.interaction.kind=foo", r"unknown interaction 'foo'\. Known: adapter, expert, gated"),
+    ("model.fusion.kind=foo", r"unknown fusion 'foo'\. Known: adapter, expert, gated"),
     ("stages.alignment.task=foo", r"unknown task 'foo'\. Known: caption, instruction"),
     ("stages.alignment.objective=next_token+foo", r"unknown objective 'foo'\. Known: "),
-    ("stages.alignment.senses=audio", r"unknown sense in stages\.alignment\.senses 'audio'\. "),
+    (
+        "stages.alignment.modalities=audio",
+        r"unknown sense in stages\.alignment\.modalities 'audio'\. ",
+    ),
     ('model.modalities={"picture":{}}', r"unknown modality 'picture'\. Known: audio"),
     ("model.llm.template=foo", r"unknown chat template 'foo'\. Known: "),
 ]
@@ -37,8 +40,8 @@ def test_until_names_a_stage(tmp_path):
         check_names(config, "instructions")
 
 
-@pytest.mark.parametrize("kind", ["input", "gated", "adapter", "expert"])
+@pytest.mark.parametrize("kind", ["input", "cross_attention", "adapter", "expert"])
 def test_every_kind_of_interaction_is_known(kind, tmp_path):
     config = tiny_config(tmp_path / "parts")
-    model = replace(config.model, interaction=replace(config.model.interaction, kind=kind))
+    model = replace(config.model, fusion=replace(config.model.fusion, kind=kind))
     check_names(replace(config, model=model))

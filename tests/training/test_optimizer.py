@@ -8,13 +8,8 @@ from torch import nn
 
 from polysense.config import ConnectorConfig, Stage
 from polysense.errors import PolysenseError
-from polysense.model.connectors import build_connector
-from polysense.training.optimizer import (
-    clip_and_step,
-    decays,
-    make_optimizer,
-    set_learning_rate,
-)
+from polysense.model.connectors.build import build_connector
+from polysense.training.optimizer import clip_and_step, decays, make_optimizer, set_learning_rate
 
 
 def parameters_of(kind, **options):
@@ -40,19 +35,19 @@ def a_layer():
 
 
 def test_matrices_decay_and_nothing_else():
-    learnt = dict(a_layer().named_parameters())
-    found = {name for name, value in learnt.items() if decays(name, value)}
+    trainable = dict(a_layer().named_parameters())
+    found = {name for name, value in trainable.items() if decays(name, value)}
     assert found == {"linear.weight", "w2", "gate_up_proj", "in_proj_weight"}
-    optimizer = make_optimizer(Stage("s", ("*",), weight_decay=0.3), learnt)
-    for name, value in learnt.items():
+    optimizer = make_optimizer(Stage("s", ("*",), weight_decay=0.3), trainable)
+    for name, value in trainable.items():
         assert group_of(optimizer, value)["weight_decay"] == (0.3 if name in found else 0.0)
 
 
 def test_a_recipe_can_have_others_decay():
-    learnt = dict(a_layer().named_parameters())
+    trainable = dict(a_layer().named_parameters())
     stage = Stage("s", ("*",), weight_decay=0.3, also_decay=("queries", "norm"))
-    optimizer = make_optimizer(stage, learnt)
-    more = {n for n, value in learnt.items() if group_of(optimizer, value)["weight_decay"]}
+    optimizer = make_optimizer(stage, trainable)
+    more = {n for n, value in trainable.items() if group_of(optimizer, value)["weight_decay"]}
     assert more == {
         "linear.weight", "w2", "gate_up_proj", "in_proj_weight", "queries", "norm.weight",
         "norm.bias",
@@ -60,8 +55,8 @@ def test_a_recipe_can_have_others_decay():
 
 
 def test_the_stage_decides_betas_and_rate():
-    learnt = {"a.weight": nn.Parameter(torch.ones(2, 2)), "a.bias": nn.Parameter(torch.ones(2))}
-    optimizer = make_optimizer(Stage("s", ("a",), betas=(0.7, 0.8), learning_rate=0.5), learnt)
+    trainable = {"a.weight": nn.Parameter(torch.ones(2, 2)), "a.bias": nn.Parameter(torch.ones(2))}
+    optimizer = make_optimizer(Stage("s", ("a",), betas=(0.7, 0.8), learning_rate=0.5), trainable)
     assert len(optimizer.param_groups) == 2
     for group in optimizer.param_groups:
         assert (group["betas"], group["lr"]) == ((0.7, 0.8), 0.5)

@@ -1,7 +1,7 @@
 """A run killed with -9 at a random step and given again ends with the unbroken run's weights.
 
 The runs go through polysense.training.loop, polysense.training.checkpoint,
-polysense.training.objectives and polysense.training.dataset.
+polysense.training.objectives and polysense.data.loading.batches.
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.tiny_model import tiny_config
 from safetensors.torch import load_file
-from tiny import tiny_config
 
 from polysense.errors import PolysenseError
 from polysense.training.run import train
@@ -25,7 +25,7 @@ SCRIPT = """
 import sys, torch
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
-from tiny import tiny_config
+from fixtures.tiny_model import tiny_config
 from polysense.training.run import train
 torch.set_num_threads(1)
 train(tiny_config(Path({parts!r})), Path({run!r}))
@@ -59,8 +59,8 @@ def test_killed_and_resumed_run_equals_the_unbroken_one(tmp_path):
     different = [name for name in expected if not torch.equal(expected[name], found[name])]
     assert not different, f"killed after {kill_at} of {total} log lines"
     logs = [(run / "stages/alignment/log.jsonl").read_text() for run in (whole, broken)]
-    assert all(0 <= json.loads(line).get("waited", 0) <= 1 for line in logs[0].splitlines())
-    assert '"waited"' in logs[0]
+    assert all(0 <= json.loads(line).get("data_wait", 0) <= 1 for line in logs[0].splitlines())
+    assert '"data_wait"' in logs[0]
     losses = [[line.split('"rate"')[0] for line in log.splitlines()] for log in logs]
     assert losses[0] == losses[1]
 

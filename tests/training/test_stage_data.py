@@ -5,12 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import tiny_config
+from fixtures.tiny_model import tiny_config
 
 from polysense.errors import PolysenseError
 from polysense.training.run import build, read_run, resolve, train
-from polysense.training.stage_data import check_samples, read_data, resolve_tasks, split_of
-from polysense.training.stages import known_scores, training_data
+from polysense.training.stage_data import (
+    check_samples,
+    load_split,
+    read_data,
+    resolve_tasks,
+    training_data,
+)
+from polysense.training.stages import known_scores
 from polysense.types import Media, Text
 
 
@@ -65,7 +71,7 @@ def test_captions_beside_conversations_serve_alone(config):
         *({**line, "key": f"c{i}"} for i, line in enumerate(lines_of(config))),
     ]
     config = with_data(config, written(config, "both.jsonl", lines))
-    resolved, said = resolve_tasks(config, split_of(config))
+    resolved, said = resolve_tasks(config, load_split(config))
     assert resolved == config
     assert said == []
 
@@ -106,7 +112,7 @@ def test_what_cannot_be_rendered_names_its_line(config, monkeypatch):
     monkeypatch.setattr(processor.chat, "encode", refusing)
     first = min(i for i, line in enumerate(lines_of(config)) if "black" in line["caption"])
     with pytest.raises(PolysenseError, match=r"pictures\.jsonl, line \d+: cannot") as got:
-        check_samples(model, processor, config, split_of(config))
+        check_samples(model, processor, config, load_split(config))
     assert int(str(got.value).split("line ")[1].split(":")[0]) > first
 
 
@@ -129,11 +135,11 @@ def test_each_stage_has_its_own_data(config, tmp_path):
     assert len({record.key for record in records}) == 2 * 24
     trainee = train(config, tmp_path / "run")
     assert read_run(tmp_path / "run").stages[1].data == talks
-    learnt = {
+    trainable = {
         stage.name: training_data(trainee, stage, trainee.split.train).samples for stage in stages
     }
-    assert all(len(sample.messages[0].parts) == 1 for sample in learnt["alignment"])
-    assert {m.parts[0] for s in learnt["instruction"] for m in s.messages[:1]} == {
+    assert all(len(sample.messages[0].parts) == 1 for sample in trainable["alignment"])
+    assert {m.parts[0] for s in trainable["instruction"] for m in s.messages[:1]} == {
         Text("Render a summary.")
     }
     sides = [{m.source for r in side for m in r.media}

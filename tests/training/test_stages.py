@@ -1,6 +1,6 @@
 """What a stage is given and what is remembered of it; seeds, views, and every moment of a kill.
 
-Through polysense.training.stages, polysense.training.run and polysense.training.dataset.
+Through polysense.training.stages, polysense.training.run and polysense.data.loading.batches.
 """
 
 from dataclasses import replace
@@ -9,17 +9,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
-from tiny import tiny_config
+from fixtures.tiny_model import tiny_config
 
 from polysense.config import Stage
+from polysense.data.loading.batches import TrainingData
+from polysense.data.loading.sampler import SampleIndex
 from polysense.training import loop, stages
 from polysense.training import run as run_module
-from polysense.training.dataset import TrainingData
 from polysense.training.loop import StageRun, train_stage
-from polysense.training.order import Pick
-from polysense.training.probe import HeldOutLosses
-from polysense.training.run import build, resolve, split_of, train
-from polysense.training.stages import Trainee, train_stages
+from polysense.training.run import build, load_split, resolve, train
+from polysense.training.stage_data import TrainingContext
+from polysense.training.stages import train_stages
+from polysense.training.validation import ValidationLosses
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trainee(config):
-    return Trainee(*build(config), split_of(config), None)
+    return TrainingContext(*build(config), load_split(config), None)
 
 
 def test_stages_hold_out_what_they_do_not_train_on_and_all_that_learnt_is_saved(
@@ -38,7 +39,7 @@ def test_stages_hold_out_what_they_do_not_train_on_and_all_that_learnt_is_saved(
     runs = []
     monkeypatch.setattr(stages, "train_stage", lambda model, run, accelerator: runs.append(run))
     first, second = config.stages
-    two = (first, replace(second, learn=("llm.*lora_*",)))
+    two = (first, replace(second, trainable=("llm.*lora_*",)))
     train_stages(trainee, replace(config, stages=two), two, tmp_path, Accelerator(cpu=True))
     sides = trainee.split.train, trainee.split.held_out
     for run in runs:
@@ -46,7 +47,7 @@ def test_stages_hold_out_what_they_do_not_train_on_and_all_that_learnt_is_saved(
             keys = {sample.key.partition(" ")[0] for sample in data.samples}
             assert keys == {record.key for record in records}
     assert [run.stage.name for run in runs] == ["alignment", "instruction"]
-    assert trainee.model.config.learnt == ["connector", "llm.*lora_*"]
+    assert trainee.model.config.trainable == ["connector", "llm.*lora_*"]
 
 
 def test_the_seed_decides_the_weights_that_a_run_begins_with(config, tmp_path, monkeypatch):
@@ -74,7 +75,9 @@ def test_a_batch_mixes_the_views(trainee):
 
     samples = stages.samples_for("caption", trainee.split.train, trainee.model.modalities)
     data = TrainingData(samples, trainee.processor, "plain", Cache())
-    found = data.batch([Pick(0, 0), Pick(1, 0), Pick(1, 3)])["features"]["image"]
+    found = data.batch([SampleIndex(0, 0), SampleIndex(1, 0), SampleIndex(1, 3)])["features"][
+        "image"
+    ]
     assert found[:, 0, 0].tolist() == [0, 1, 4]
 
 
@@ -87,9 +90,16 @@ def test_a_stage_killed_at_any_moment_ends_as_if_it_had_not_been(trainee, tmp_pa
     model = trainee.model
     samples = stages.samples_for("caption", trainee.split.train, model.modalities)
     data = TrainingData(samples, trainee.processor, "plain", None, 64)
-    stage = Stage("s", ("connector",), batch_size=3, steps=5, checkpoint_every=2, accumulation=2)
-    monkeypatch.setattr(loop, "held_out_losses", lambda *_: HeldOutLosses(None, None))
-    begin, step, save = weights_of(model), loop.take_step, loop.save_checkpoint
+    stage = Stage(
+        "s",
+        ("connector",),
+        batch_size=3,
+        steps=5,
+        checkpoint_every=2,
+        gradient_accumulation_steps=2,
+    )
+    monkeypatch.setattr(loop, "validation_losses", lambda *_: ValidationLosses(None, None))
+    begin, step, save = weights_of(model), loop.train_step, loop.save_checkpoint
 
     class Killed(BaseException):
         pass
@@ -105,7 +115,7 @@ def test_a_stage_killed_at_any_moment_ends_as_if_it_had_not_been(trainee, tmp_pa
 
             return call
 
-        monkeypatch.setattr(loop, "take_step", counted(step))
+        monkeypatch.setattr(loop, "train_step", counted(step))
         monkeypatch.setattr(loop, "save_checkpoint", counted(save))
         model.connector.load_state_dict(begin)
         torch.manual_seed(len(name))

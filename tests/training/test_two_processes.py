@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import torch
+from fixtures.tiny_model import two_modalities_config
 from safetensors.torch import load_file
-from tiny import two_senses_config
 
 from polysense.data.datasets import read_manifest
 from polysense.training.run import train
@@ -20,18 +20,18 @@ import sys, torch
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
 from dataclasses import replace
-from tiny import two_senses_config
+from fixtures.tiny_model import two_modalities_config
 from polysense.training import loop
-from polysense.training.probe import HeldOutLosses
+from polysense.training.validation import ValidationLosses
 from polysense.training.run import train
 torch.set_num_threads(1)
 seen, take = set(), loop.TrainingData.batch
 def watched(self, picks):
-    seen.update(self.samples[pick.index].senses for pick in picks)
+    seen.update(self.samples[pick.index].modalities for pick in picks)
     return take(self, picks)
 loop.TrainingData.batch = watched
-loop.held_out_losses = lambda *_: HeldOutLosses(0.0, 0.0)
-config = two_senses_config(Path({parts!r}))
+loop.validation_losses = lambda *_: ValidationLosses(0.0, 0.0)
+config = two_modalities_config(Path({parts!r}))
 train(replace(config, stages=config.stages[1:]), Path({run!r}))
 import os
 Path({run!r}, "saw-" + os.environ["RANK"]).write_text(" ".join(sorted(seen)))
@@ -40,7 +40,7 @@ Path({run!r}, "saw-" + os.environ["RANK"]).write_text(" ".join(sorted(seen)))
 
 def apart(folder: Path) -> Path:
     """Drop the samples that have both senses: each process is to see one only."""
-    manifest = Path(two_senses_config(folder).data.manifest)
+    manifest = Path(two_modalities_config(folder).data.manifest)
     lines = [line for line in manifest.read_text().splitlines() if "both" not in line]
     manifest.write_text("\n".join(lines) + "\n")
     assert {len(record.media) for record in read_manifest(manifest, ["image", "imu"])} == {1}
@@ -59,7 +59,7 @@ def test_each_process_has_a_sense_the_other_never_sees(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert [(run / f"saw-{rank}").read_text() for rank in (0, 1)] == ["image", "imu"]
 
-    config = two_senses_config(parts, accumulation=2)
+    config = two_modalities_config(parts, gradient_accumulation_steps=2)
     from dataclasses import replace
 
     train(replace(config, stages=config.stages[1:]), tmp_path / "one")

@@ -38,7 +38,7 @@ class LoraConfig:
 class LanguageModelConfig:
     """The LLM: a hub name or a local folder of any decoder-only transformers model, or a GGUF file.
 
-    `template` names a chat template of data/templates.py, for an LLM that brings none of its own.
+    `template` names a chat template of data/chat/chat_templates.py, for an LLM that brings none of its own.
     """
 
     name: str
@@ -52,13 +52,13 @@ class LanguageModelConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The encoder. `kind` is a name of model/encoders.py's table; `name` its weights' place.
+    """The encoder. `kind` is a name of model/encoders/build.py's table; `name` its weights' place.
 
     Kind "none" has no weights: tokens of `width` go straight to the connector.
 
-    `grid` pools a picture's feature map to grid x grid positions (None: keep all).
+    `pooled_grid` pools a picture's feature map to grid x grid positions (None: keep all).
     `layer` picks a hidden layer of a transformers encoder (-1: last, -2: LLaVA's choice).
-    `block` is the place of a pretrained transformer, like MiniLM, that the tokens of senses other
+    `token_encoder` is the place of a pretrained transformer, like MiniLM, that the tokens of senses other
     than pictures go through (None: what `kind` has for them, if anything).
     """
 
@@ -66,13 +66,13 @@ class EncoderConfig:
     name: str = ""
     revision: str | None = None
     width: int | None = None
-    grid: int | None = None
+    pooled_grid: int | None = None
     layer: int = -1
     class_token: bool = False
-    block: str | None = None
+    token_encoder: str | None = None
 
     def __post_init__(self) -> None:
-        for option, value in (("grid", self.grid), ("width", self.width)):
+        for option, value in (("pooled_grid", self.pooled_grid), ("width", self.width)):
             if value is not None:
                 require_count(f"encoder.{option}", value)
         if self.kind == "none":
@@ -83,7 +83,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """The connector. `kind` is a name of model/connectors.py's table, which reads what it needs.
+    """The connector. `kind` is a name of model/connectors/build.py's table, which reads what it needs.
 
     One class for all kinds, so that `kind` alone can be changed: a size left at None is the one its
     kind has in its paper, and that number stands where the kind is defined.
@@ -99,18 +99,18 @@ class ConnectorConfig:
     feedforward  inner width of the feed-forward networks
     experts, router, router_input   of the UPM (arXiv 2312.03700, section 3.2)
     frames       learned time embeddings of the Perceiver; more frames interpolate them
-    style        of the Perceiver: "idefics" has ReLU and no time embeddings, and ends in a norm at
+    variant      of the Perceiver: "idefics" has ReLU and no time embeddings, and ends in a norm at
                  the encoder's width, which only gated blocks can read
     head_width   of the Perceiver's heads (None: 64)
     query_key_norm   whether its heads norm their queries and keys
-    window       neighbours that "merge" makes one embedding of
+    merge_factor  neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
-    space        width in which the Q-Former compares queries and captions: with it, it can learn
+    contrastive_width  width in which the Q-Former compares queries and captions: with it, it can learn
                  BLIP-2's objectives on them (None: it cannot; 256 in the paper)
-    initial      what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
+    init_from    what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
                  reads the captions, or a Blip2ForImageTextRetrieval, which has learnt them. Its
                  sizes are the Q-Former's (None: random weights, captions in ids of the LLM)
-    reader       place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
+    instruction_tokenizer  place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
     """
 
     kind: str = "mlp"
@@ -127,14 +127,14 @@ class ConnectorConfig:
     router: Literal["sigmoid", "softmax", "constant", "sparse"] = "softmax"
     router_input: Literal["tokens", "features"] = "tokens"
     frames: int = 8
-    style: Literal["flamingo", "idefics"] = "flamingo"
+    variant: Literal["flamingo", "idefics"] = "flamingo"
     head_width: int | None = None
     query_key_norm: bool = False
-    window: int = 4
+    merge_factor: int = 4
     vocabulary: int | None = None
-    space: int | None = None
-    initial: str | None = None
-    reader: str | None = None
+    contrastive_width: int | None = None
+    init_from: str | None = None
+    instruction_tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         check_choices(self, "connector")
@@ -149,15 +149,15 @@ class ConnectorConfig:
 
 
 @dataclass(frozen=True)
-class InteractionConfig:
-    """Where the LLM meets the signals. `kind` is a name of model/interaction.py's table.
+class FusionConfig:
+    """Where the LLM meets the signals. `kind` is a name of model/fusion/base.py's table.
 
     A size left at None is the one its kind has in its paper, as with connectors.
 
-    every        layers from one gated block, or one expert, to the next
+    every_n_layers  layers from one gated block, or one expert, to the next
     heads        attention heads of the gated blocks, each 64 wide
     feedforward  inner width of theirs (None: 4 x the LLM's width)
-    style        of the gated blocks: "idefics" builds them as LLaMA's layers, with the LLM's own
+    variant      of the gated blocks: "idefics" builds them as LLaMA's layers, with the LLM's own
                  heads and inner width, from the first layer on
     gates        of idefics' blocks: "one" a block, or one for "each" of the LLM's widths
     query_key_norm   whether the heads of idefics' blocks norm their queries and keys
@@ -166,20 +166,20 @@ class InteractionConfig:
     """
 
     kind: str = "input"
-    every: int | None = None
+    every_n_layers: int | None = None
     heads: int | None = None
     feedforward: int | None = None
-    style: Literal["flamingo", "idefics"] = "flamingo"
+    variant: Literal["flamingo", "idefics"] = "flamingo"
     gates: Literal["one", "each"] = "one"
     query_key_norm: bool = False
     layers: int | None = None
     prompts: int | None = None
 
     def __post_init__(self) -> None:
-        check_choices(self, "interaction")
+        check_choices(self, "fusion")
         for name, value in vars(self).items():
             if type(value) is int:
-                require_count(f"interaction.{name}", value)
+                require_count(f"fusion.{name}", value)
 
     def given(self, *names: str) -> dict[str, Any]:
         """Return those of the options `names` that are set, as keyword arguments."""
@@ -198,7 +198,7 @@ class ModelConfig:
     encoder: EncoderConfig
     connector: ConnectorConfig
     modalities: dict[str, dict[str, Any]]
-    interaction: InteractionConfig = field(default_factory=InteractionConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
     precision: Precision = "auto"
     system: str | None = None
     sources: dict[str, str] = field(default_factory=dict)

@@ -6,12 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from polysense.config.checks import (
-    check_choices,
-    require_count,
-    require_positive,
-    require_share,
-)
+from polysense.config.checks import check_choices, require_count, require_positive, require_share
 from polysense.config.model import ModelConfig
 from polysense.errors import require
 
@@ -22,36 +17,36 @@ STAGE_NAME = re.compile(r"[\w-]+")  # a folder is called so, and a part of --set
 class Stage:
     """One training stage, as data.
 
-    `task` is a name of data/tasks.py's table. `learn` holds dotted names or patterns of the
+    `task` is a name of data/prompts.py's table. `trainable` holds dotted names or patterns of the
     parameters that move ("connector", "llm", "llm.*lora_*"); the rest stays bit for bit.
-    `chat` names how a sample becomes a sequence (data/chat.py): "plain" puts the signal before the
+    `chat` names how a sample becomes a sequence (data/chat/chat_tokenizer.py): "plain" puts the signal before the
     text, "template" uses the LLM's own chat template. `objective` is one of training/objectives/:
-    "next_token", "words", or BLIP-2's "contrast", "match", "caption", also added up with "+".
+    "next_token", "bag_of_words", or BLIP-2's "itc", "itm", "itg", also added up with "+".
 
-    `senses` restricts the stage to records whose signals are all of these senses (empty: all
-    records; plain text goes with any, in stages in which the LLM learns), and `combined=False` to
+    `modalities` restricts the stage to records whose signals are all of these senses (empty: all
+    records; plain text goes with any, in stages in which the LLM learns), and `multi_signal=False` to
     those of a single signal. With `balance`, each sense is drawn equally often, however many
-    records it has; senses learnt before are replayed by naming them too. `score` measures every
+    records it has; senses learnt before are replayed by naming them too. `evaluate_forgetting` measures every
     sense known by the end of the stage, for the forgetting table. `copy_experts` begins the stage
     with every expert of a UPM as a copy of the first (OneLLM, section 3.2). `steps` counts
     optimizer steps in place of `epochs`.
 
-    `weight_decay` is for matrices; `also_decay` holds patterns, as `learn` does, of norms, biases,
+    `weight_decay` is for matrices; `also_decay` holds patterns, as `trainable` does, of norms, biases,
     queries, tags, gates and the like that decay as well (training/optimizer.py).
 
     `data` names a manifest of the stage's own (LLaVA has captions for one stage and instructions
     for the other); empty, it learns from the run's.
 
-    `packing` lets samples of a micro-batch share rows of up to `row_tokens` tokens
-    (data/packing.py), which changes the speed and not the losses.
+    `packing` lets samples of a micro-batch share rows of up to `packed_length` tokens
+    (data/loading/packing.py), which changes the speed and not the losses.
     """
 
     name: str
-    learn: tuple[str, ...]
-    senses: tuple[str, ...] = ()
-    combined: bool = True
+    trainable: tuple[str, ...]
+    modalities: tuple[str, ...] = ()
+    multi_signal: bool = True
     balance: bool = True
-    score: bool = False
+    evaluate_forgetting: bool = False
     copy_experts: bool = False
     steps: int | None = None
     task: str = "caption"
@@ -60,16 +55,16 @@ class Stage:
     chat: Literal["plain", "template"] = "plain"
     epochs: float = 1.0
     batch_size: int = 16
-    accumulation: int = 1
+    gradient_accumulation_steps: int = 1
     packing: bool = True
-    row_tokens: int = 512
+    packed_length: int = 512
     learning_rate: float = 1e-3
-    minimum_rate: float = 0.0
-    warmup: float = 0.05
+    min_learning_rate: float = 0.0
+    warmup_ratio: float = 0.05
     weight_decay: float = 0.0
     also_decay: tuple[str, ...] = ()
     betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     checkpoint_every: int = 100
     evaluate_every: int = 100
 
@@ -80,17 +75,22 @@ class Stage:
         )
         where = f"stages.{self.name}"
         check_choices(self, where)
-        require(bool(self.learn) and all(self.learn), f"{where}.learn is empty: name what learns")
-        counts = "batch_size accumulation row_tokens checkpoint_every evaluate_every"
+        require(
+            bool(self.trainable) and all(self.trainable),
+            f"{where}.trainable is empty: name what learns",
+        )
+        counts = (
+            "batch_size gradient_accumulation_steps packed_length checkpoint_every evaluate_every"
+        )
         for name in counts.split():
             require_count(f"{where}.{name}", getattr(self, name))
         if self.steps is not None:
             require_count(f"{where}.steps", self.steps)
         for name in ("epochs", "learning_rate", "clip"):
             require_positive(f"{where}.{name}", getattr(self, name))
-        for name in ("minimum_rate", "weight_decay"):
+        for name in ("min_learning_rate", "weight_decay"):
             require_positive(f"{where}.{name}", getattr(self, name), zero=True)
-        require_share(f"{where}.warmup, a share of the steps,", self.warmup)
+        require_share(f"{where}.warmup_ratio, a share of the steps,", self.warmup_ratio)
         for place, beta in enumerate(self.betas):
             require_share(f"{where}.betas[{place}]", beta)
 
@@ -106,14 +106,15 @@ class DataConfig:
     manifest: str
     held_out: float = 0.12
     views: int = 1
-    bad_share: float = 0.05
+    max_bad_fraction: float = 0.05
 
     def __post_init__(self) -> None:
         require(bool(self.manifest), "data.manifest is empty: name a manifest or shards")
         require(0 < self.held_out < 1, f"data.held_out must lie in (0, 1), not {self.held_out}")
         require_count("data.views", self.views)
         require(
-            0 <= self.bad_share <= 1, f"data.bad_share must lie in [0, 1], not {self.bad_share}"
+            0 <= self.max_bad_fraction <= 1,
+            f"data.max_bad_fraction must lie in [0, 1], not {self.max_bad_fraction}",
         )
 
 
@@ -121,18 +122,18 @@ class DataConfig:
 class EvaluationConfig:
     """How a run is scored: what is asked, the length of answers, and how many held-out samples.
 
-    per_sense  at most so many of each sense, spread evenly over those held out (0: all)
+    per_modality  at most so many of each sense, spread evenly over those held out (0: all)
     limit      at most about so many over all senses, shared equally (0: no limit)
     """
 
     max_new_tokens: int = 32
     limit: int = 0
-    per_sense: int = 60
+    per_modality: int = 60
     question: str = "What is this?"
 
     def __post_init__(self) -> None:
         require_count("evaluation.max_new_tokens", self.max_new_tokens)
-        for name in ("limit", "per_sense"):
+        for name in ("limit", "per_modality"):
             require(getattr(self, name) >= 0, f"evaluation.{name} must be positive, or 0 for all")
         require(bool(self.question.strip()), "evaluation.question is empty: say what is asked")
 

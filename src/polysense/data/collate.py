@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from polysense.data.chat import IGNORED, Encoded
+from polysense.data.chat.chat_tokenizer import IGNORED, TokenizedChat
 from polysense.types import Batch
 
 
@@ -22,7 +22,7 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"
 
 
 def collate(
-    items: Sequence[Encoded],
+    items: Sequence[TokenizedChat],
     media: Sequence[dict[str, list[torch.Tensor]]],
     pad_id: int,
     features: Container[str] = (),

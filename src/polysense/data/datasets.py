@@ -14,9 +14,9 @@ from typing import Any
 
 from polysense.data.formats import FORMATS, TAKEN
 from polysense.data.formats.line import Line
-from polysense.data.manifest import TEXT_KEYS, load_json, parse_values
+from polysense.data.formats.manifest import TEXT_KEYS, load_json, parse_values
+from polysense.data.formats.webdataset import names_shards, read_shards
 from polysense.data.records import Record, Split, is_held_out, split_records, with_unique_keys
-from polysense.data.tar_samples import names_shards, read_shards
 from polysense.errors import PolysenseError
 
 __all__ = ["TEXT_KEYS", "Record", "Split", "is_held_out", "read_manifest", "split_records"]

@@ -14,7 +14,7 @@ from typing import Any
 from polysense.data.records import Record, Split
 from polysense.errors import PolysenseError
 from polysense.modalities import Modality
-from polysense.modalities.stored import read_signal
+from polysense.modalities.read_signal import read_signal
 from polysense.types import Media
 
 

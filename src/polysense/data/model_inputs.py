@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 
-from polysense.data.chat import Encoded, Placeholder
+from polysense.data.chat.chat_tokenizer import Placeholder, TokenizedChat
 from polysense.errors import PolysenseError, unknown_name
 from polysense.types import Batch, Media, Message, Text
 
@@ -114,7 +114,9 @@ def placed(
     return [pattern.sub(lambda found: tokens[found[0]], text) for text in texts], media
 
 
-def encoded_prompts(text_tokenizer: Any, texts: Sequence[str], special: bool) -> list[Encoded]:
+def encoded_prompts(
+    text_tokenizer: Any, texts: Sequence[str], special: bool
+) -> list[TokenizedChat]:
     """Encode prompts as they are written; with `special`, the tokens that the tokenizer adds to a
     text come to those whose template did not write its beginning."""
     begin = text_tokenizer.bos_token
@@ -122,7 +124,7 @@ def encoded_prompts(text_tokenizer: Any, texts: Sequence[str], special: bool) ->
     for prompt in texts:
         written = bool(begin) and begin in prompt
         coded = text_tokenizer(prompt, add_special_tokens=special and not written)
-        rows.append(Encoded.asked(coded["input_ids"]))
+        rows.append(TokenizedChat.asked(coded["input_ids"]))
     return rows
 
 

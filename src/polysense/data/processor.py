@@ -11,11 +11,10 @@ from typing import Any, Self
 import torch
 from tokenizers import AddedToken
 
-from polysense.data.captions import CaptionReader
-from polysense.data.chat import ChatEncoder, ChatForm, Encoded, Placeholder
+from polysense.data.chat.caption_tokenizer import CaptionTokenizer
+from polysense.data.chat.chat_tokenizer import ChatForm, ChatTokenizer, Placeholder, TokenizedChat
 from polysense.data.collate import collate
-from polysense.data.instructions import read_instructions
-from polysense.data.messages import parse_messages
+from polysense.data.formats.messages import parse_messages
 from polysense.data.model_inputs import (
     ModelInputs,
     check_form,
@@ -26,9 +25,10 @@ from polysense.data.model_inputs import (
     placed,
 )
 from polysense.data.processor_files import ProcessorFiles
+from polysense.data.qformer_instructions import read_instructions
 from polysense.errors import PolysenseError
 from polysense.modalities import Modality
-from polysense.modalities.stored import read_signal
+from polysense.modalities.read_signal import read_signal
 from polysense.types import Batch, Media, Message
 
 OPTIONS = ("add_generation_prompt", "continue_final_message", "tokenize", "return_dict",
@@ -58,7 +58,7 @@ class PolysenseProcessor(ProcessorFiles):
         self,
         text_tokenizer: Any,
         modalities: Mapping[str, Modality],
-        embeddings_per_signal: Mapping[str, int],
+        num_placeholders_per_signal: Mapping[str, int],
         form: ChatForm = "template",
         system: str | None = None,
         instruction_tokenizer: Any = None,
@@ -67,15 +67,17 @@ class PolysenseProcessor(ProcessorFiles):
         self.text_tokenizer = text_tokenizer
         self.instruction_tokenizer = instruction_tokenizer
         self.modalities = dict(modalities)
-        self.embeddings_per_signal = dict(embeddings_per_signal)
+        self.num_placeholders_per_signal = dict(num_placeholders_per_signal)
         self.form: ChatForm = form
         self.ending = ending
-        self.captions: CaptionReader | None = None
+        self.captions: CaptionTokenizer | None = None
         ids = add_placeholders(text_tokenizer, modalities)
-        self.chat = ChatEncoder(
+        self.chat = ChatTokenizer(
             text_tokenizer,
             {
-                name: Placeholder(placeholder_token(name), ids[name], embeddings_per_signal[name])
+                name: Placeholder(
+                    placeholder_token(name), ids[name], num_placeholders_per_signal[name]
+                )
                 for name in modalities
             },
             system,
@@ -165,7 +167,7 @@ class PolysenseProcessor(ProcessorFiles):
             return texts if many else texts[0]
         if asked:
             prompts = (self.chat.prompt(c, form, continue_final_message) for c in conversations)
-            rows = [Encoded.asked(ids) for ids in prompts]
+            rows = [TokenizedChat.asked(ids) for ids in prompts]
         else:
             where = "conversation {}".format
             rows = [self.chat.encode(c, form, where(n)) for n, c in enumerate(conversations)]
@@ -174,7 +176,7 @@ class PolysenseProcessor(ProcessorFiles):
 
     def _asked(
         self,
-        rows: Sequence[Encoded],
+        rows: Sequence[TokenizedChat],
         conversations: Sequence[Sequence[Message]],
         labels: bool = False,
     ) -> ModelInputs:
@@ -183,9 +185,9 @@ class PolysenseProcessor(ProcessorFiles):
         batch = collate(rows, media, self.pad_id, side="left")
         if not labels:
             del batch["labels"]
-        return ModelInputs(dict(self.led(batch, conversations)))
+        return ModelInputs(dict(self.add_instructions(batch, conversations)))
 
-    def led(self, batch: Batch, conversations: Sequence[Sequence[Message]]) -> Batch:
+    def add_instructions(self, batch: Batch, conversations: Sequence[Sequence[Message]]) -> Batch:
         """Add to a batch of conversations what a connector that follows instructions is told."""
         if self.instruction_tokenizer is not None:
             batch["instructions"] = self.read_instructions(conversations)
@@ -204,7 +206,7 @@ class PolysenseProcessor(ProcessorFiles):
     def read_instructions(
         self, conversations: Sequence[Sequence[Message]]
     ) -> dict[str, dict[str, torch.Tensor]]:
-        """Return what the connector is told of each signal (instructions.py)."""
+        """Return what the connector is told of each signal (qformer_instructions.py)."""
         return read_instructions(self.instruction_tokenizer, conversations)
 
     def decode(self, ids: Any, *, skip_special_tokens: bool = True, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -239,7 +241,7 @@ class PolysenseProcessor(ProcessorFiles):
 
         `instruction_tokenizer` is of a connector that reads the user's words besides the signal.
         """
-        counts = {name: model.embeddings_per_signal(name) for name in model.modalities}
+        counts = {name: model.num_placeholders_per_signal(name) for name in model.modalities}
         return cls(
             text_tokenizer,
             model.modalities,

@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from transformers import AutoTokenizer, ProcessorMixin
 
-from polysense.data.captions import CaptionReader
+from polysense.atomic_write import write_text
+from polysense.data.chat.caption_tokenizer import CaptionTokenizer
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
-from polysense.modalities.sense_files import sense_sources, source_of
-from polysense.model.saving import checkpoint_folder
-from polysense.writing import write_text
+from polysense.modalities.custom import modality_sources, source_of
+from polysense.model.pretrained.save_load import checkpoint_folder
 
 FILE = "processor_config.json"
 INSTRUCTION_TOKENIZER = "instruction_tokenizer"
@@ -34,8 +34,8 @@ class ProcessorFiles(ProcessorMixin):
     text_tokenizer: Any
     instruction_tokenizer: Any
     modalities: dict[str, Modality]
-    embeddings_per_signal: dict[str, int]
-    captions: CaptionReader | None
+    num_placeholders_per_signal: dict[str, int]
+    captions: CaptionTokenizer | None
     form: Any
     ending: str | None
     chat: Any
@@ -46,8 +46,8 @@ class ProcessorFiles(ProcessorMixin):
         return ["tokenizer"]
 
     def __repr__(self) -> str:
-        senses = ", ".join(self.modalities)
-        return f"{type(self).__name__}({senses}; {type(self.text_tokenizer).__name__})"
+        modalities = ", ".join(self.modalities)
+        return f"{type(self).__name__}({modalities}; {type(self.text_tokenizer).__name__})"
 
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, folder: str | Path, *, push_to_hub: bool = False, **hub: Any
@@ -64,13 +64,13 @@ class ProcessorFiles(ProcessorMixin):
             self.captions.save_pretrained(folder / CAPTION_TOKENIZER)
         values = {
             "processor_class": type(self).__name__,
-            "modalities": {name: vars(sense) for name, sense in self.modalities.items()},
+            "modalities": {name: vars(modality) for name, modality in self.modalities.items()},
             "sources": {
                 name: source
-                for name, sense in self.modalities.items()
-                if (source := source_of(type(sense)))
+                for name, modality in self.modalities.items()
+                if (source := source_of(type(modality)))
             },
-            "embeddings_per_signal": self.embeddings_per_signal,
+            "num_placeholders_per_signal": self.num_placeholders_per_signal,
             "form": self.form,
             "system": self.chat.system,
             "ending": self.ending,
@@ -83,11 +83,11 @@ class ProcessorFiles(ProcessorMixin):
 
     @classmethod
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, name: str | Path, *, senses: Sequence[str] = (), **options: Any
+        cls, name: str | Path, *, modalities: Sequence[str] = (), **options: Any
     ) -> Self:
         """Load a processor from the folder, or hub name, of a checkpoint.
 
-        `senses` says where the files of a user's own senses lie now, if they have moved.
+        `modalities` says where the files of a user's own senses lie now, if they have moved.
         """
         for option, value in options.items():
             if option not in HANDED and value is not None:
@@ -97,19 +97,19 @@ class ProcessorFiles(ProcessorMixin):
             values = json.loads((folder / FILE).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
-        sources = sense_sources(values.get("sources", {}), senses, name)
+        sources = modality_sources(values.get("sources", {}), modalities, name)
         modalities = build_modalities(values["modalities"], sources)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         led = (folder / INSTRUCTION_TOKENIZER).is_dir()
         processor: Any = cls(  # pyright: ignore[reportCallIssue]
             tokenizer,
             modalities,
-            values["embeddings_per_signal"],
+            values["num_placeholders_per_signal"],
             values["form"],
             values["system"],
             AutoTokenizer.from_pretrained(folder / INSTRUCTION_TOKENIZER) if led else None,
             values.get("ending"),
         )
         if (folder / CAPTION_TOKENIZER).is_dir():
-            processor.captions = CaptionReader.from_pretrained(folder / CAPTION_TOKENIZER)
+            processor.captions = CaptionTokenizer.from_pretrained(folder / CAPTION_TOKENIZER)
         return processor

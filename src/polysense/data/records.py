@@ -47,7 +47,7 @@ def split_named(word: str) -> str:
 class Record:
     """One sample of a data set: its signals, in reading order, and what is said of them.
 
-    caption   what the signals are; tasks.py asks for it. Or else
+    caption   what the signals are; prompts.py asks for it. Or else
     messages  the sample's own turns, signals in their places. A document is one turn of the
               assistant's: nobody asks, and all its text is learnt
     group     records of one group are on one side of the split
@@ -68,7 +68,7 @@ class Record:
     data: str = ""
 
     @property
-    def senses(self) -> str:
+    def modalities(self) -> str:
         """The senses of its signals, as "audio+video"."""
         return "+".join(sorted({media.modality for media in self.media}))
 

@@ -12,9 +12,9 @@ from polysense.data.processor import placeholder_token
 from polysense.errors import PolysenseError
 
 
-def check_texts(values: Any, senses: Sequence[str]) -> None:
+def check_texts(values: Any, modalities: Sequence[str]) -> None:
     """Check every text of a line, keys and nested ones too; errors do not say where."""
-    tokens = {sense: placeholder_token(sense) for sense in senses}
+    tokens = {modality: placeholder_token(modality) for modality in modalities}
     for text in texts_of(values):
         try:
             text.encode()
@@ -23,11 +23,11 @@ def check_texts(values: Any, senses: Sequence[str]) -> None:
                 f"the text {shown(text)} holds half a character ({text[error.start]!a}), as "
                 "programs leave of an emoji that they cut in two: write it whole, or take it away"
             ) from error
-        for sense, token in tokens.items():
+        for modality, token in tokens.items():
             if token in text:
                 raise PolysenseError(
-                    f"the text {shown(text)} contains {token!r}, which holds the place of {sense} "
-                    f"in this model's prompts: write another word, or name the file as {sense!r}"
+                    f"the text {shown(text)} contains {token!r}, which holds the place of {modality} "
+                    f"in this model's prompts: write another word, or name the file as {modality!r}"
                 )
 
 

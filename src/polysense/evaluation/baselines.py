@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from polysense.data.datasets import Record
-from polysense.training.features import FeatureCache
+from polysense.data.loading.feature_cache import FeatureCache
 
 
 def nearest_captions(

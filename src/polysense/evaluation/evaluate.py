@@ -18,79 +18,86 @@ from rich.console import Console
 
 from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
+from polysense.data.loading.feature_cache import FeatureCache
 from polysense.errors import PolysenseError
-from polysense.evaluation.asking import Advance, Evaluator
 from polysense.evaluation.baselines import nearest_captions
-from polysense.evaluation.figures import (
-    are_labels,
-    caption_figures,
-    is_right,
-    retrieval_figures,
-    spread,
+from polysense.evaluation.predictor import Advance, Predictor
+from polysense.evaluation.result import (
+    Evaluation,
+    File,
+    Metric,
+    ModalityResult,
+    Prediction,
+    macro_average,
 )
-from polysense.evaluation.result import Answer, Evaluation, Figure, File, SenseResult, overall
-from polysense.modalities.source_words import word_of_source
-from polysense.training.features import FeatureCache
-from polysense.training.journal import progress_bar
-from polysense.training.likelihood import ranks, without_prior
+from polysense.evaluation.scoring.scores import (
+    are_labels,
+    caption_metrics,
+    evenly_spaced,
+    is_right,
+    retrieval_metrics,
+)
+from polysense.modalities.sources.source_string import format_source
+from polysense.model.likelihood import pmi_scores, ranks
+from polysense.training.progress.metric_logger import progress_bar
 
 
 def evaluate(
     model: Any, processor: Any, cache: FeatureCache, split: Split, config: EvaluationConfig
 ) -> Evaluation:
     """Score a model on held-out records of every sense, as many as `config` says."""
-    evaluator = Evaluator(model, processor, cache, config)
-    train, held_out = by_senses(split.train), by_senses(split.held_out)
+    evaluator = Predictor(model, processor, cache, config)
+    train, held_out = by_modalities(split.train), by_modalities(split.held_out)
     if not held_out:
         raise PolysenseError(
             "no held-out sample with a signal and a caption is left to evaluate on"
         )
     console, results = Console(file=sys.stderr), []
     with progress_bar(console, disable=not console.is_terminal) as progress:
-        for sense, records in held_out.items():
-            chosen = spread(records, most_of_each(config, len(held_out)))
+        for modality, records in held_out.items():
+            chosen = evenly_spaced(records, most_of_each(config, len(held_out)))
             alone = len(modalities_of(chosen))
             passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
-            task = progress.add_task(f"asking: {sense}", total=passes * len(chosen))
-            known = train.get(sense, [])
+            task = progress.add_task(f"asking: {modality}", total=passes * len(chosen))
+            known = train.get(modality, [])
             results.append(
-                score_sense(evaluator, chosen, records, known, partial(progress.advance, task))
+                score_modality(evaluator, chosen, records, known, partial(progress.advance, task))
             )
-    return Evaluation(tuple(results), overall(tuple(results)), method(config))
+    return Evaluation(tuple(results), macro_average(tuple(results)), protocol(config))
 
 
-def by_senses(records: Sequence[Record]) -> dict[str, list[Record]]:
+def by_modalities(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Group captioned records by their senses, single ones first; plain text has none."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.media and record.caption:
-            groups.setdefault(record.senses, []).append(record)
+            groups.setdefault(record.modalities, []).append(record)
     return dict(sorted(groups.items(), key=lambda group: group[0].count("+")))
 
 
-def most_of_each(config: EvaluationConfig, senses: int) -> int:
+def most_of_each(config: EvaluationConfig, modalities: int) -> int:
     """Return how many samples of each sense to take; 0 is all."""
-    counts = (config.per_sense, -(-config.limit // senses))
+    counts = (config.per_modality, -(-config.limit // modalities))
     return min((count for count in counts if count), default=0)
 
 
-def score_sense(
-    evaluator: Evaluator,
+def score_modality(
+    evaluator: Predictor,
     chosen: Sequence[Record],
     held_out: Sequence[Record],
     train: Sequence[Record],
     advance: Advance,
-) -> SenseResult:
+) -> ModalityResult:
     """Score the `chosen` ones of a sense's held-out records."""
     everything = [*train, *held_out]
     labels = are_labels([record.caption for record in everything])
-    truth = [record.caption for record in chosen]
+    reference = [record.caption for record in chosen]
     predicted = evaluator.captions(chosen, advance)
     nearest = nearest_captions(evaluator.cache, train, chosen)
-    choices = list(dict.fromkeys(truth))
+    choices = list(dict.fromkeys(reference))
     scores = evaluator.scores(chosen, choices, advance)
-    columns = [choices.index(caption) for caption in truth]
-    found = without_prior(scores)
+    columns = [choices.index(caption) for caption in reference]
+    found = pmi_scores(scores)
     said = zip(
         chosen,
         predicted,
@@ -98,29 +105,29 @@ def score_sense(
         ranks(found, columns).tolist(),
         strict=True,
     )
-    return SenseResult(
-        sense=chosen[0].senses,
+    return ModalityResult(
+        modality=chosen[0].modalities,
         trained=len(train),
         held_out=len(held_out),
         captions=len(choices),
         labels=labels,
         sources=dict(Counter(r.source for r in everything if r.source).most_common()),
-        figures=(
-            *caption_figures(predicted, truth, nearest, labels),
-            *retrieval_figures("", scores, columns),
-            *retrieval_figures(", prior removed", found, columns),
-            *alone_figures(evaluator, chosen, choices, columns, advance),
+        metrics=(
+            *caption_metrics(predicted, reference, nearest, labels),
+            *retrieval_metrics("", scores, columns),
+            *retrieval_metrics(", prior removed", found, columns),
+            *alone_metrics(evaluator, chosen, choices, columns, advance),
         ),
         answers=tuple(
-            Answer(
+            Prediction(
                 key=record.key,
                 files=tuple(
-                    File(media.modality, word_of_source(media.source)) for media in record.media
+                    File(media.modality, format_source(media.source)) for media in record.media
                 ),
-                truth=record.caption,
+                reference=record.caption,
                 predicted=caption,
                 neighbour=near,
-                right=is_right(caption, record.caption, labels),
+                correct=is_right(caption, record.caption, labels),
                 rank=rank,
             )
             for record, caption, near, rank in said
@@ -133,35 +140,39 @@ def modalities_of(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(media.modality for media in records[0].media))
 
 
-def alone_figures(
-    evaluator: Evaluator,
+def alone_metrics(
+    evaluator: Predictor,
     chosen: Sequence[Record],
     choices: Sequence[str],
     columns: Sequence[int],
     advance: Advance,
-) -> list[Figure]:
+) -> list[Metric]:
     """Score samples with several modalities by one of them at a time: what does each add?"""
-    figures = []
+    metrics = []
     for modality in modalities_of(chosen) if len(modalities_of(chosen)) > 1 else ():
         alone = [
             replace(record, media=tuple(m for m in record.media if m.modality == modality))
             for record in chosen
         ]
         said = evaluator.captions(alone, advance)
-        found = caption_figures(said, [record.caption for record in chosen], (), labels=False)
-        figures += [replace(f, name=f"{f.name}, {modality} alone") for f in found]
-        scores = without_prior(evaluator.scores(alone, choices, advance))
-        figures += retrieval_figures(f", prior removed, {modality} alone", scores, columns)
-    return figures
+        found = caption_metrics(said, [record.caption for record in chosen], (), labels=False)
+        metrics += [replace(f, name=f"{f.name}, {modality} alone") for f in found]
+        scores = pmi_scores(evaluator.scores(alone, choices, advance))
+        metrics += retrieval_metrics(f", prior removed, {modality} alone", scores, columns)
+    return metrics
 
 
-def method(config: EvaluationConfig) -> dict[str, str]:
+def protocol(config: EvaluationConfig) -> dict[str, str]:
     """Say how the figures were made."""
-    most = f"at most {config.per_sense} held-out samples, spread evenly" if config.per_sense else ""
+    most = (
+        f"at most {config.per_modality} held-out samples, spread evenly"
+        if config.per_modality
+        else ""
+    )
     return {
         "question": config.question,
         "decoding": f"greedy, at most {config.max_new_tokens} new tokens",
-        "senses": f"each is scored within itself, on {most or 'all held-out samples'}; means over "
+        "modalities": f"each is scored within itself, on {most or 'all held-out samples'}; means over "
         "senses count each equally",
         "named right": "the whole caption (its words) where a sense has at most 40 % as many "
         "captions as records, elsewhere its head noun: the last word before the first describing "
@@ -169,7 +180,7 @@ def method(config: EvaluationConfig) -> dict[str, str]:
         "retrieval": "rank among the sense's distinct held-out captions by the sum of token "
         "log-likelihoods; prior removed: less a caption's mean likelihood over all signals",
         "alone": "of samples with several modalities: asked about and ranked by one of them only",
-        "blind": "the same outputs against captions of other samples of the sense: mean over up "
+        "shuffled": "the same outputs against captions of other samples of the sense: mean over up "
         "to 8 rotations of their order",
         "nearest neighbour": "caption of the nearest training sample of the sense, by the cosine "
         "of encoder features, or of signals where the sense's tokenizer learns",

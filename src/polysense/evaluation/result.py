@@ -11,9 +11,9 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from polysense.atomic_write import write_text
+from polysense.config.overrides import from_json
 from polysense.errors import PolysenseError
-from polysense.overrides import from_json
-from polysense.writing import write_text
 
 FILE = "evaluation.json"
 LABEL, NOUN, NAMED = "label accuracy", "head-noun accuracy", "named right"
@@ -29,7 +29,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """One held-out sample: the truth, the model's caption, and the nearest neighbour's (or "").
 
     `rank` is the true caption's among the sense's `captions`, 1 being best, their own probability
@@ -38,25 +38,25 @@ class Answer:
 
     key: str
     files: tuple[File, ...]
-    truth: str
+    reference: str
     predicted: str
     neighbour: str
-    right: bool
+    correct: bool
     rank: int
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One score; None where there is no baseline, or too few samples for a blind value."""
 
     name: str
     model: float
-    blind: float | None
+    shuffled: float | None
     neighbour: float | None
 
 
 @dataclass(frozen=True)
-class SenseResult:
+class ModalityResult:
     """Scores of one sense.
 
     trained, held_out  its records on either side of the split
@@ -65,14 +65,14 @@ class SenseResult:
     sources            records by the manifest's "source" ("real": 40), those without left out
     """
 
-    sense: str
+    modality: str
     trained: int
     held_out: int
     captions: int
     labels: bool
     sources: dict[str, int]
-    figures: tuple[Figure, ...]
-    answers: tuple[Answer, ...]
+    metrics: tuple[Metric, ...]
+    answers: tuple[Prediction, ...]
 
     @property
     def scored(self) -> int:
@@ -80,9 +80,9 @@ class SenseResult:
         return len(self.answers)
 
     @property
-    def named(self) -> Figure:
+    def named(self) -> Metric:
         """Right answers: whole captions where the sense has few, else head nouns."""
-        return figure_called(LABEL if self.labels else NOUN, self.figures)
+        return metric_called(LABEL if self.labels else NOUN, self.metrics)
 
     @property
     def interval(self) -> float:
@@ -94,31 +94,31 @@ class SenseResult:
 class Evaluation:
     """All scores of a run: of each sense, and `figures`, their means. `method` says how made."""
 
-    senses: tuple[SenseResult, ...]
-    figures: tuple[Figure, ...]
-    method: dict[str, str]
+    modalities: tuple[ModalityResult, ...]
+    metrics: tuple[Metric, ...]
+    protocol: dict[str, str]
 
     @property
     def scored(self) -> int:
         """How many held-out samples were asked about, over all senses."""
-        return sum(result.scored for result in self.senses)
+        return sum(result.scored for result in self.modalities)
 
-    def sense(self, name: str) -> SenseResult:
+    def modality(self, name: str) -> ModalityResult:
         """Return the result of the sense called `name`."""
-        return next(result for result in self.senses if result.sense == name)
+        return next(result for result in self.modalities if result.modality == name)
 
-    def figure(self, name: str, sense: str = "") -> Figure:
+    def metric(self, name: str, modality: str = "") -> Metric:
         """Return the figure called `name`, of one sense or the mean over all."""
-        return figure_called(name, self.sense(sense).figures if sense else self.figures)
+        return metric_called(name, self.modality(modality).metrics if modality else self.metrics)
 
     def save(self, folder: Path) -> None:
         """Write evaluation.json, whole or not at all."""
         write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
-def figure_called(name: str, figures: tuple[Figure, ...]) -> Figure:
+def metric_called(name: str, metrics: tuple[Metric, ...]) -> Metric:
     """Return the figure called `name`; a LookupError says which there are."""
-    found = {figure.name: figure for figure in figures}
+    found = {metric.name: metric for metric in metrics}
     if name not in found:
         raise LookupError(f"no figure {name!r}; there are {', '.join(found)}")
     return found[name]
@@ -134,21 +134,21 @@ def read_evaluated(path: Path) -> Evaluation | None:
         return None  # it is made anew
 
 
-def overall(senses: tuple[SenseResult, ...]) -> tuple[Figure, ...]:
+def macro_average(modalities: tuple[ModalityResult, ...]) -> tuple[Metric, ...]:
     """Return each figure's mean over the senses that have it, every sense counting equally.
 
     Median ranks are left out: senses have different numbers of captions to choose from.
     """
-    rows = {NAMED: [result.named for result in senses]}
-    for figure in (figure for result in senses for figure in result.figures):
-        if not figure.name.startswith("median"):
-            rows.setdefault(figure.name, []).append(figure)
+    rows = {NAMED: [result.named for result in modalities]}
+    for metric in (metric for result in modalities for metric in result.metrics):
+        if not metric.name.startswith("median"):
+            rows.setdefault(metric.name, []).append(metric)
     return tuple(
-        Figure(
+        Metric(
             name,
-            sum(figure.model for figure in found) / len(found),
-            mean_of([figure.blind for figure in found]),
-            mean_of([figure.neighbour for figure in found]),
+            sum(metric.model for metric in found) / len(found),
+            mean_of([metric.shuffled for metric in found]),
+            mean_of([metric.neighbour for metric in found]),
         )
         for name, found in rows.items()
     )

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from polysense.config.overrides import from_json, replace_at
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
+from polysense.modalities.custom import loaded_senses, modality_from_file, names_a_file
 from polysense.modalities.depth import DepthModality
 from polysense.modalities.detection import check_known, extensions_of
 from polysense.modalities.fmri import FmriModality
@@ -13,9 +15,7 @@ from polysense.modalities.image import ImageModality
 from polysense.modalities.imu import ImuModality
 from polysense.modalities.normal import NormalModality
 from polysense.modalities.point import PointModality
-from polysense.modalities.sense_files import loaded_senses, names_a_file, sense_from_file
 from polysense.modalities.video import VideoModality
-from polysense.overrides import from_json, replace_at
 
 MODALITIES: dict[str, type[Modality]] = {
     "image": ImageModality,
@@ -35,40 +35,40 @@ def modality_class(name: str) -> type[Modality]:
     Raises PolysenseError: of an unknown name it lists the known ones.
     """
     if names_a_file(name):
-        sense = sense_from_file(name)
-        if sense.name in MODALITIES:
-            raise PolysenseError(f"{name}: {sense.name!r} is a sense of Polysense: rename yours")
-        return sense
+        modality = modality_from_file(name)
+        if modality.name in MODALITIES:
+            raise PolysenseError(f"{name}: {modality.name!r} is a sense of Polysense: rename yours")
+        return modality
     if name not in MODALITIES:
         raise unknown_name("modality", name, MODALITIES)
     return MODALITIES[name]
 
 
-def sense_of_ending(ending: str, senses: Iterable[str]) -> str:
-    """Return which of `senses` a file's ending means, "" for none.
+def modality_of_extension(ending: str, modalities: Iterable[str]) -> str:
+    """Return which of `modalities` a file's ending means, "" for none.
 
     "depth.png" names its sense; "png", and "0.png", mean the sense that claims it: one of the
     package, or of a user's own whose file has been loaded.
     """
-    first, senses = ending.partition(".")[0], list(senses)
-    if first in senses:
+    first, modalities = ending.partition(".")[0], list(modalities)
+    if first in modalities:
         return first
     extensions = set(extensions_of(f".{ending}"))
     known = {**loaded_senses(), **MODALITIES}
-    return next((n for n in senses if n in known and extensions & set(known[n].endings)), "")
+    return next((n for n in modalities if n in known and extensions & set(known[n].extensions)), "")
 
 
 def build_modalities(
     options: Mapping[str, dict[str, Any]], sources: Mapping[str, str]
 ) -> dict[str, Modality]:
     """Build senses from {name: options}; `sources` has the "file.py:Class" of users' own."""
-    senses = {}
+    modalities = {}
     for name, values in options.items():
-        sense = modality_class(sources.get(name, name))
-        if sense.name != name:
-            raise PolysenseError(f"{sources[name]} is the sense {sense.name!r}, not {name!r}")
-        senses[name] = from_json(sense, values, f"model.modalities.{name}")
-    return senses
+        modality = modality_class(sources.get(name, name))
+        if modality.name != name:
+            raise PolysenseError(f"{sources[name]} is the sense {modality.name!r}, not {name!r}")
+        modalities[name] = from_json(modality, values, f"model.modalities.{name}")
+    return modalities
 
 
 def with_settings(
@@ -110,6 +110,6 @@ __all__ = [
     "VideoModality",
     "build_modalities",
     "modality_class",
-    "sense_of_ending",
+    "modality_of_extension",
     "with_settings",
 ]

@@ -17,10 +17,11 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.modalities import mel, sound
 from polysense.modalities.base import Modality
-from polysense.modalities.container import has_stream, open_container
-from polysense.modalities.sources import one_line_errors, open_source, source_name
+from polysense.modalities.readers import audio_decoder as sound
+from polysense.modalities.readers.media_container import has_stream, open_container
+from polysense.modalities.sources.file_checks import one_line_errors, open_source, source_name
+from polysense.modalities.transforms import mel_spectrogram as mel
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class AudioModality(Modality):
     """
 
     name = "audio"
-    endings = tuple("wav mp3 flac ogg oga opus m4a aac aif aiff au caf w64 amr wma mka".split())
+    extensions = tuple("wav mp3 flac ogg oga opus m4a aac aif aiff au caf w64 amr wma mka".split())
     shared_endings = tuple("mp4 m4v webm mkv avi mov mpg mpeg ts flv wmv 3gp".split())
 
     rate: int = 16_000
@@ -126,7 +127,7 @@ class AudioModality(Modality):
         view[..., :length] = heard
         return view
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Return the spectrogram for people: time to the right, frequency upwards, loud is light;
         what was filled up after the sound's end is black. A bin is three pixels high."""
         values, length = signal[0].flip(0), self._length(signal)

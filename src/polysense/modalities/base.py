@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.modalities.plain_picture import draw_pictures, draw_signal
-from polysense.modalities.sources import one_line_errors
+from polysense.modalities.sources.file_checks import one_line_errors
+from polysense.modalities.visualization.signal_plot import draw_pictures, draw_signal
 
 
 def caption_prompt(what: str) -> str:
@@ -31,21 +31,21 @@ class Modality(ABC):
     `name` is the sense's name in configurations, messages and manifests. Options are written to
     the checkpoint, so that a signal is read the same way when the model is loaded again.
 
-    pictures     a signal is a picture [3, S, S], or several [frames, 3, S, S] whose features are
+    uses_vision_encoder     a signal is a picture [3, S, S], or several [frames, 3, S, S] whose features are
                  averaged: a vision encoder cuts it into patches itself, and takes no tokens of it
-    endings      of files that are this sense's where nothing else says so, like "jpg": those that
+    extensions   of files that are this sense's where nothing else says so, like "jpg": those that
                  no other sense claims
     shared_endings   of files that it reads as well as others do, like a depth map's "png"
     instruction  what a user says to have a signal captioned (OneLLM's prompts, appendix)
     """
 
     name: ClassVar[str]
-    pictures: ClassVar[bool] = False
-    endings: ClassVar[tuple[str, ...]] = ()
+    uses_vision_encoder: ClassVar[bool] = False
+    extensions: ClassVar[tuple[str, ...]] = ()
     shared_endings: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """The paper's caption prompt, with the sense's name in it."""
         return caption_prompt(self.name.replace("_", " "))
 
@@ -83,6 +83,6 @@ class Modality(ABC):
         """Return a varied view of `signal` for training; by default the signal itself."""
         return signal
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Draw one signal for people, as an RGB picture; by default traces or a heat map of it."""
-        return draw_pictures(signal) if self.pictures else draw_signal(signal)
+        return draw_pictures(signal) if self.uses_vision_encoder else draw_signal(signal)

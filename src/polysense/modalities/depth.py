@@ -14,7 +14,7 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.modalities.base import caption_prompt
-from polysense.modalities.maps import MapModality
+from polysense.modalities.dense_map import MapModality
 
 COLOURS = "viridis"
 FAR = 0.9  # share of the pixels beyond max_depth from which on the unit is in doubt
@@ -48,7 +48,7 @@ class DepthModality(MapModality):
             raise PolysenseError("depth.unit and depth.max_depth must be positive")
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """The paper's caption prompt."""
         return caption_prompt("depth map")
 

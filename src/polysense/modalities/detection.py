@@ -13,7 +13,8 @@ from typing import Any
 
 from polysense.errors import PolysenseError
 from polysense.modalities.base import Modality
-from polysense.modalities.stored import FileGroup, suits
+from polysense.modalities.read_signal import suits
+from polysense.modalities.sources.file_parts import FileGroup
 
 Classes = Mapping[str, type[Modality]]
 
@@ -27,7 +28,7 @@ def extensions_of(word: str) -> list[str]:
 
 def reads_extension(modality: type[Modality], extensions: Iterable[str]) -> bool:
     """Whether files that end in one of `extensions` are among those that `modality` reads."""
-    return bool({*modality.endings, *modality.shared_endings}.intersection(extensions))
+    return bool({*modality.extensions, *modality.shared_endings}.intersection(extensions))
 
 
 def named_in(word: str, known: Classes) -> str:
@@ -36,7 +37,7 @@ def named_in(word: str, known: Classes) -> str:
         name, _, shorter = longer.partition(".")
         if not shorter or name not in known:
             continue
-        declared = known[name].endings or known[name].shared_endings
+        declared = known[name].extensions or known[name].shared_endings
         if not declared or reads_extension(known[name], extensions_of(f".{shorter}")):
             return name
     return ""
@@ -63,7 +64,7 @@ def detect(
         extensions = extensions_of(word)
         candidates = [name for name, kind in own.items() if reads_extension(kind, extensions)]
         # A modality that declares no extensions may read any that no other one claims.
-        undeclared = [n for n, kind in own.items() if not (kind.endings or kind.shared_endings)]
+        undeclared = [n for n, kind in own.items() if not (kind.extensions or kind.shared_endings)]
         others = [n for n, kind in package.items() if reads_extension(kind, extensions)]
         candidates = candidates or undeclared
         if not candidates and others:

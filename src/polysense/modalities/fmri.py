@@ -21,11 +21,11 @@ from PIL import Image
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.modalities import number_files
 from polysense.modalities.base import Modality
-from polysense.modalities.column_names import plain
-from polysense.modalities.number_files import MISNAMED
-from polysense.modalities.sources import one_line_errors, source_name
+from polysense.modalities.readers import tables as number_files
+from polysense.modalities.readers.column_names import plain
+from polysense.modalities.readers.tables import MISNAMED
+from polysense.modalities.sources.file_checks import one_line_errors, source_name
 
 if TYPE_CHECKING:
     import pandas as pd  # costs a second, so it is imported where it is used
@@ -47,7 +47,7 @@ class FmriModality(Modality):
     """
 
     name = "fmri"
-    endings = ("nii", "nii.gz")
+    extensions = ("nii", "nii.gz")
     shared_endings = ("npy", "npz", "csv", "tsv", "parquet")
 
     voxels: int = 15724
@@ -65,7 +65,7 @@ class FmriModality(Modality):
             raise PolysenseError("fmri.voxels and fmri.tokens must be at least 1")
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """OneLLM's prompt."""
         return "Describe the scene based on fMRI data."
 
@@ -117,7 +117,7 @@ class FmriModality(Modality):
         kept = torch.rand(signal.shape, generator=generator) >= 0.05
         return (signal + noise) * kept
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Draw the vector, row by row, as a square of 256 x 256: blue below the mean, red above."""
         import matplotlib
 

@@ -22,9 +22,10 @@ from torch import nn
 from torch.nn import functional
 
 from polysense.errors import PolysenseError
-from polysense.modalities import svg
 from polysense.modalities.base import Modality
-from polysense.modalities.pixels import (
+from polysense.modalities.readers import svg
+from polysense.modalities.sources.file_checks import file_bytes, one_line_errors, source_name
+from polysense.modalities.transforms.normalize import (
     CLIP_MEAN,
     CLIP_STD,
     check_colours,
@@ -33,7 +34,6 @@ from polysense.modalities.pixels import (
     normalise,
     pixels_of,
 )
-from polysense.modalities.sources import file_bytes, one_line_errors, source_name
 
 FORMATS = "PNG JPEG MPO WEBP AVIF GIF BMP DIB TIFF JPEG2000 ICO PPM TGA QOI PCX".split()
 UNKNOWN = (
@@ -65,8 +65,8 @@ class ImageModality(Modality):
     """
 
     name = "image"
-    pictures = True
-    endings = tuple(
+    uses_vision_encoder = True
+    extensions = tuple(
         "jpg jpeg jpe jfif png webp avif gif bmp dib tif tiff jp2 "
         "ppm pgm pbm tga ico pcx qoi svg".split()
     )
@@ -128,7 +128,7 @@ class ImageModality(Modality):
         moved = functional.grid_sample((signal - outside)[None], grid, align_corners=False)[0]
         return (moved * draw(0.8, 1.1)) + outside + draw(-0.1, 0.1)
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Show a signal to people: the square that the encoder sees."""
         return Image.fromarray(pixels_of(signal, self.mean, self.std))
 
@@ -162,7 +162,7 @@ class ImageModality(Modality):
                 f"{type(source).__name__}"
             )
         data = file_bytes(source, name, "image.max_bytes", self.max_bytes)
-        if svg.is_drawing(data):
+        if svg.is_svg(data):
             data = svg.draw(data, 2 * self.size, name)  # twice the size: its lines stay smooth
         kind = next((what for start, what in UNREAD if re.match(start, data, re.DOTALL)), UNKNOWN)
         return open_picture(data, FORMATS, name, kind)

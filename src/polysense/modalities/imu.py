@@ -19,11 +19,12 @@ from PIL import Image
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.modalities import motion_columns, number_files
 from polysense.modalities.base import Modality
-from polysense.modalities.motion_units import check_plausible
-from polysense.modalities.resampling import Recording, resample
-from polysense.modalities.sources import one_line_errors, source_name
+from polysense.modalities.readers import imu_columns as motion_columns
+from polysense.modalities.readers import tables as number_files
+from polysense.modalities.readers.imu_units import check_plausible
+from polysense.modalities.sources.file_checks import one_line_errors, source_name
+from polysense.modalities.transforms.resample import Recording, resample
 
 if TYPE_CHECKING:
     import pandas as pd  # costs a second, so it is imported where it is used
@@ -84,7 +85,7 @@ class ImuModality(Modality):
             raise PolysenseError("imu.columns names six columns, or three without a gyroscope")
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """OneLLM's prompt."""
         return "Describe the motion."
 
@@ -158,7 +159,7 @@ class ImuModality(Modality):
         turned = torch.cat([rotation @ signal[:3], rotation @ signal[3:]]) * draw(0.9, 1.1)
         return turned + 0.02 * torch.randn(signal.shape, generator=generator)
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Draw a signal's six traces in two panels, 320 x 200 pixels."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.modalities.base import caption_prompt
-from polysense.modalities.maps import MapModality
-from polysense.modalities.sources import source_name
+from polysense.modalities.dense_map import MapModality
+from polysense.modalities.sources.file_checks import source_name
 
 SUITED = 0.9  # share of the vectors that have unit length in any normal map, blurred edges aside
 BLURRED = 0.2  # a shorter vector is no direction: background, or opposite ones averaged
@@ -47,7 +47,7 @@ class NormalModality(MapModality):
             raise PolysenseError(f"normal.tolerance must lie in (0, 1), not {self.tolerance}")
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """The paper's caption prompt."""
         return caption_prompt("normal map")
 

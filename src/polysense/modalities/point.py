@@ -18,10 +18,16 @@ from torch import nn
 from torch.nn import functional
 
 from polysense.errors import PolysenseError
-from polysense.modalities.arrays import load_arrays
 from polysense.modalities.base import Modality, caption_prompt
-from polysense.modalities.cloud import GREY, Cloud, Reading, from_matrix, unit_colours
-from polysense.modalities.cloud_formats import (
+from polysense.modalities.readers.npy import load_arrays
+from polysense.modalities.readers.point_cloud.cloud import (
+    GREY,
+    Cloud,
+    Reading,
+    from_matrix,
+    unit_colours,
+)
+from polysense.modalities.readers.point_cloud.formats import (
     has_point_columns,
     las_rows,
     pcd_rows,
@@ -29,11 +35,11 @@ from polysense.modalities.cloud_formats import (
     ply_rows,
     read_rows,
 )
-from polysense.modalities.cloud_text import read_text
-from polysense.modalities.mesh import read_mesh
-from polysense.modalities.point_picture import draw_cloud
-from polysense.modalities.sampling import farthest_points, gather_points, nearest
-from polysense.modalities.sources import file_bytes, one_line_errors, source_name
+from polysense.modalities.readers.point_cloud.mesh import read_mesh
+from polysense.modalities.readers.point_cloud.text import read_text
+from polysense.modalities.sources.file_checks import file_bytes, one_line_errors, source_name
+from polysense.modalities.transforms.farthest_points import farthest_points, gather_points, nearest
+from polysense.modalities.visualization.point_cloud_plot import draw_cloud
 
 ROWS = {".pcd": pcd_rows, ".las": las_rows}
 TEXTS = (".xyz", ".txt", ".pts", ".csv", ".asc")
@@ -60,7 +66,7 @@ class PointModality(Modality):
     """
 
     name = "point"
-    endings = ("ply", "pcd", "las", "xyz", "pts", "obj", "stl", "off", "glb", "gltf")
+    extensions = ("ply", "pcd", "las", "xyz", "pts", "obj", "stl", "off", "glb", "gltf")
     shared_endings = ("txt", "csv", "asc", "npy", "npz")
 
     points: int = 8192
@@ -84,7 +90,7 @@ class PointModality(Modality):
                 )
 
     @property
-    def instruction(self) -> str:
+    def caption_prompt(self) -> str:
         """The paper's caption prompt."""
         return caption_prompt("point cloud")
 
@@ -189,7 +195,7 @@ class PointModality(Modality):
         rgb = signal[:, 3:] if paint < 0.5 else torch.full_like(signal[:, 3:], GREY)
         return torch.cat([xyz, rgb], dim=1)
 
-    def picture(self, signal: torch.Tensor, side: int = 256) -> Image.Image:
+    def visualize(self, signal: torch.Tensor, side: int = 256) -> Image.Image:
         """Draw a cloud [points, 6] for people to look at."""
         return draw_cloud(signal.detach().float().cpu().numpy(), "xyz".index(self.up), side)
 

@@ -19,16 +19,22 @@ from PIL import Image
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.modalities import clips as sampling
 from polysense.modalities.base import Modality
-from polysense.modalities.container import (
+from polysense.modalities.readers import video_frames as sampling
+from polysense.modalities.readers.media_container import (
     MOST_PIXELS,
     check_duration,
     first_stream,
     open_container,
 )
-from polysense.modalities.pixels import CLIP_MEAN, CLIP_STD, check_colours, normalise, pixels_of
-from polysense.modalities.sources import one_line_errors, open_source, source_name
+from polysense.modalities.sources.file_checks import one_line_errors, open_source, source_name
+from polysense.modalities.transforms.normalize import (
+    CLIP_MEAN,
+    CLIP_STD,
+    check_colours,
+    normalise,
+    pixels_of,
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,9 @@ class VideoModality(Modality):
     """
 
     name = "video"
-    endings = tuple("mp4 m4v webm mkv avi mov mpg mpeg ts flv ogv wmv 3gp".split())
+    extensions = tuple("mp4 m4v webm mkv avi mov mpg mpeg ts flv ogv wmv 3gp".split())
     shared_endings = ("gif", "png", "apng")
-    pictures = True
+    uses_vision_encoder = True
 
     clips: int = 5
     crops: int = 3
@@ -110,7 +116,7 @@ class VideoModality(Modality):
         view = signal.flip(-1) if flip < 0.5 else signal
         return view * (0.8 + 0.3 * contrast) + (0.2 * brightness - 0.1)
 
-    def picture(self, signal: torch.Tensor) -> Image.Image:
+    def visualize(self, signal: torch.Tensor) -> Image.Image:
         """Return the middle square of every clip, side by side, for people to look at."""
         frames = pixels_of(signal[self.crops // 2 :: self.crops], self.mean, self.std)
         return Image.fromarray(np.concatenate(frames, axis=1))

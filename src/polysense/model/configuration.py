@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from polysense.config import ModelConfig
-from polysense.overrides import from_json
+from polysense.config.overrides import from_json
 
 
 class PolysenseConfig(PretrainedConfig):
@@ -19,9 +19,9 @@ class PolysenseConfig(PretrainedConfig):
 
     model         ModelConfig as JSON: llm, encoder, connector, modalities
     placeholders  {modality: token id} of the text tokenizer
-    learnt        patterns of parameter names that training moved (see Stage.learn)
+    trainable        patterns of parameter names that training moved (see Stage.trainable)
     fingerprints  {"llm": hash, "encoder": hash} of the referenced weights
-    complete      whether the checkpoint holds every weight, the frozen ones too
+    include_frozen      whether the checkpoint holds every weight, the frozen ones too
     """
 
     model_type = "polysense"
@@ -30,16 +30,16 @@ class PolysenseConfig(PretrainedConfig):
         self,
         model: dict[str, Any] | None = None,
         placeholders: dict[str, int] | None = None,
-        learnt: list[str] | None = None,
+        trainable: list[str] | None = None,
         fingerprints: dict[str, str] | None = None,
-        complete: bool = False,
+        include_frozen: bool = False,
         **options: Any,
     ) -> None:
         self.model = model or {}
         self.placeholders = placeholders or {}
-        self.learnt = learnt or []
+        self.trainable = trainable or []
         self.fingerprints = fingerprints or {}
-        self.complete = complete
+        self.include_frozen = include_frozen
         super().__init__(**options)
 
     @property

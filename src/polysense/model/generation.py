@@ -47,7 +47,7 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 class Generation:
-    """`generate` of a model that has `seen`, `held` and an `llm`: mixed into it."""
+    """`generate` of a model that has `multimodal_inputs`, `held` and an `llm`: mixed into it."""
 
     llm: Any
     seen: Any
@@ -67,16 +67,16 @@ class Generation:
         """Continue each prompt; options (num_beams, streamer, past_key_values, and
         cache_implementation="static", which is compiled on a GPU) are transformers' own.
 
-        Prompts of mixed lengths are padded on the left. `embeddings` as in `seen`. Returns
+        Prompts of mixed lengths are padded on the left. `embeddings` as in `multimodal_inputs`. Returns
         [B * num_return_sequences, T + new] ids, prompt included; a ModelOutput with such
         `sequences` where `return_dict_in_generate` asks for it. PolysenseError for the few options
         that a prompt with signals cannot have.
         """
         options.pop("labels", None)  # of a batch to learn from
         check_options(options)
-        words = words_only(input_ids, self.held(input_ids), attention_mask)
+        words = words_only(input_ids, self.placeholder_mask(input_ids), attention_mask)
         given = {"signals": signals, "features": features, "instructions": instructions}
-        with self.seen(input_ids, embeddings=embeddings, **given) as prompt:
+        with self.multimodal_inputs(input_ids, embeddings=embeddings, **given) as prompt:
             return continue_prompt(
                 self.llm, input_ids, words, prompt, attention_mask=attention_mask, **options
             )

@@ -29,12 +29,12 @@ def keep_variance(module: nn.Module) -> None:
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            scaled(part, 1.0)
+            init_scaled(part, 1.0)
         if isinstance(part, nn.Embedding):
             nn.init.normal_(part.weight, std=0.02)
 
 
-def scaled(layer: nn.Linear, scale: float) -> nn.Linear:
+def init_scaled(layer: nn.Linear, scale: float) -> nn.Linear:
     """Initialise `layer` so that inputs of unit variance leave with standard deviation `scale`.
 
     Embeddings then begin as large as word embeddings, where the LLM's first layers are at home.

@@ -1,4 +1,4 @@
-"""The model. `seen` and `forward` are the figure of the README, in code:
+"""The model. `multimodal_inputs` and `forward` are the figure of the README, in code:
 
     signal -> tokenizer -> encoder -> connector -> interaction -> LLM
 
@@ -21,18 +21,22 @@ from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
-from polysense.model.capabilities import LLMCapabilities, check_llm, find_capabilities
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.connectors import build_connector, normed_width
-from polysense.model.decoder import label_hidden_loss, packed_inputs
-from polysense.model.encoder import Encoder
-from polysense.model.encoders import build_encoder
+from polysense.model.connectors.build import build_connector, normed_width
+from polysense.model.encoders.base import Encoder
+from polysense.model.encoders.build import build_encoder
+from polysense.model.encoders.modality_tokenizer import build_tokenizer
+from polysense.model.fusion.base import Fusion
+from polysense.model.fusion.build import build_fusion
+from polysense.model.fusion.merge_embeddings import placeholder_mask
 from polysense.model.generation import Generation
-from polysense.model.interaction import Interaction, build_interaction
-from polysense.model.llm import compute_dtype, embedding_scale, load_llm
-from polysense.model.saving import Checkpointing
-from polysense.model.splice import held_places
-from polysense.model.tokenizers import build_tokenizer
+from polysense.model.hub import compute_dtype
+from polysense.model.llm.capabilities import LLMCapabilities, check_llm, find_capabilities
+from polysense.model.llm.input_embeddings import embedding_scale
+from polysense.model.llm.load import load_llm
+from polysense.model.llm.next_token_loss import next_token_loss
+from polysense.model.llm.packed_attention import packed_inputs
+from polysense.model.pretrained.save_load import SaveLoadMixin
 from polysense.model.transformers_methods import TransformersMethods
 from polysense.types import check_batch_keys
 
@@ -40,7 +44,7 @@ IGNORED = -100
 Instructions = dict[str, dict[str, torch.Tensor]]  # {modality: {text_ids, text_mask [N, L]}}
 
 
-class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
+class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
     """An LLM with senses.
 
     tokenizers  {modality: signal -> tokens}
@@ -67,46 +71,46 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
         self.tokenizers = nn.ModuleDict(
             {
                 name: build_tokenizer(
-                    sense, self.encoder.token_width, self.encoder.class_token is not None
+                    modality, self.encoder.token_width, self.encoder.class_token is not None
                 )
-                for name, sense in self.modalities.items()
+                for name, modality in self.modalities.items()
             }
         )
         self.connector = build_connector(
             parts.connector,
             list(self.modalities),
             encoder_width=self.encoder.width,
-            llm_width=self.word_vectors.shape[1],
+            llm_width=self.input_embeddings.shape[1],
             embedding_scale=embedding_scale(self.llm),
         )
-        self.interaction: Interaction = build_interaction(
-            parts.interaction,
+        self.fusion: Fusion = build_fusion(
+            parts.fusion,
             self.llm,
             list(self.modalities),
             normed_width(parts.connector, self.encoder.width),
         )
 
     @property
-    def word_vectors(self) -> torch.Tensor:
+    def input_embeddings(self) -> torch.Tensor:
         """The LLM's word vectors [V, D]."""
         return self.llm.get_input_embeddings().weight
 
     @cached_property
     def capabilities(self) -> LLMCapabilities:
-        """What was found out about the LLM; to be asked for outside of `seen`."""
+        """What was found out about the LLM; to be asked for outside of `multimodal_inputs`."""
         return find_capabilities(self.llm)
 
-    def embeddings_per_signal(self, modality: str) -> int:
+    def num_placeholders_per_signal(self, modality: str) -> int:
         """Return how many places one signal of `modality` takes in the text."""
         with torch.inference_mode():
-            features = self.extract(modality, self.modalities[modality].example()[None])
-        return self.interaction.places(self.connector.embeddings(features.shape[1]))
+            features = self.extract_features(modality, self.modalities[modality].example()[None])
+        return self.fusion.num_placeholders(self.connector.num_embeddings(features.shape[1]))
 
-    def extract(self, modality: str, signals: torch.Tensor) -> torch.Tensor:
+    def extract_features(self, modality: str, signals: torch.Tensor) -> torch.Tensor:
         """signals [N, ...] -> features [N, F, E]: the part whose result can be cached."""
         if modality not in self.modalities:
             raise unknown_name("modality", modality, self.modalities)
-        if self.modalities[modality].pictures:
+        if self.modalities[modality].uses_vision_encoder:
             return self._see(signals)
         dtype = next(self.tokenizers[modality].parameters()).dtype
         tokens = self.tokenizers[modality](signals.to(dtype), self.encoder.class_token)
@@ -126,7 +130,7 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
         dtype = next(self.connector.parameters()).dtype
         return self.connector(features.to(dtype), modality, **instruction)
 
-    def perceive(
+    def encode_signals(
         self,
         signals: dict[str, torch.Tensor] | None = None,
         features: dict[str, torch.Tensor] | None = None,
@@ -141,17 +145,17 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
         led = instructions or {}
         found = dict(features or {})
         for modality, signal in (signals or {}).items():
-            found[modality] = self.extract(modality, signal)
+            found[modality] = self.extract_features(modality, signal)
         return {
             name: self.connect(name, value, **led.get(name, {})) for name, value in found.items()
         }
 
-    def held(self, input_ids: torch.Tensor) -> torch.Tensor:
+    def placeholder_mask(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Return bool [B, T]: the places of ids [B, T] that are held for signals."""
-        return held_places(input_ids, self.config.placeholders)
+        return placeholder_mask(input_ids, self.config.placeholders)
 
     @contextmanager
-    def seen(
+    def multimodal_inputs(
         self,
         input_ids: torch.Tensor,
         signals: dict[str, torch.Tensor] | None = None,
@@ -163,15 +167,17 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
     ) -> Iterator[torch.Tensor]:
         """Give the LLM's input [B, T, D] for ids [B, T] that hold places for signals.
 
-        `embeddings` {modality: [N, M, D]} stand for all signals where `perceive` already ran. The
+        `embeddings` {modality: [N, M, D]} stand for all signals where `encode_signals` already ran. The
         LLM is to be called inside this context: there it sees the signals, wherever it looks.
         """
         check_batch_keys(rest)
         if embeddings is None:
-            embeddings = self.perceive(signals, features, instructions)
+            embeddings = self.encode_signals(signals, features, instructions)
         # A placeholder has no word vector of its own: look up token 0 there, then overwrite it.
-        words = self.llm.get_input_embeddings()(input_ids.masked_fill(self.held(input_ids), 0))
-        with self.interaction.seeing(
+        words = self.llm.get_input_embeddings()(
+            input_ids.masked_fill(self.placeholder_mask(input_ids), 0)
+        )
+        with self.fusion.conditioned_on(
             words, input_ids, self.config.placeholders, embeddings, position_ids
         ) as prompt:
             yield prompt
@@ -200,7 +206,7 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
                 "embeddings={modality: [N, M, D]} for signals that were perceived already"
             )
         given = {"signals": signals, "features": features, "instructions": instructions}
-        with self.seen(
+        with self.multimodal_inputs(
             input_ids, position_ids=position_ids, embeddings=embeddings, **given
         ) as prompt:
             if labels is not None:
@@ -228,12 +234,12 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
                 f"forward with labels gives the loss alone, and not {', '.join(sorted(asked))}: "
                 "call it without labels for that"
             )
-        total, count = self.label_loss(prompt, attention_mask, labels, position_ids)
+        total, count = self.next_token_loss(prompt, attention_mask, labels, position_ids)
         count = count.clamp(min=1) if num_items_in_batch is None else num_items_in_batch
         output = CausalLMOutputWithPast(loss=total / count)
         return output if return_dict else output.to_tuple()
 
-    def label_loss(
+    def next_token_loss(
         self,
         embeddings: torch.Tensor,
         attention_mask: torch.Tensor | None,
@@ -242,7 +248,7 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Next-token loss in nats: (sum over labels, number of labels).
 
-        To be called inside `seen`, with the embeddings [B, T, D] that it gives.
+        To be called inside `multimodal_inputs`, with the embeddings [B, T, D] that it gives.
         Rows hold one sample each, and `attention_mask` [B, T] marks their padding; or several, and
         `position_ids` [B, T] restart at 0 with each: they do not see one another then.
         """
@@ -251,5 +257,5 @@ class PolysenseModel(Checkpointing, Generation, TransformersMethods, PreTrainedM
             inputs: dict[str, Any] = {"attention_mask": attention_mask}
         else:
             inputs = packed_inputs(self.llm, position_ids)
-        total = label_hidden_loss(self.llm, embeddings, targets, IGNORED, inputs)
+        total = next_token_loss(self.llm, embeddings, targets, IGNORED, inputs)
         return total, (targets != IGNORED).sum()

@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from polysense.errors import PolysenseError
-from polysense.model.recomputation import keep_layers, recompute_layers
-from polysense.model.view import Hooked, decoder_layers
+from polysense.model.fusion.llm_hooks import LLMHooks, decoder_layers
+from polysense.model.gradient_checkpointing import keep_layers, recompute_layers
 
 
 class TransformersMethods:
@@ -22,7 +22,7 @@ class TransformersMethods:
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
     llm: Any
-    interaction: nn.Module
+    fusion: nn.Module
 
     @classmethod
     def can_generate(cls) -> bool:
@@ -99,6 +99,6 @@ class TransformersMethods:
         self.gradient_checkpointing = enable
         if not enable:
             return keep_layers(layers)
-        parts = (module for module in self.interaction.modules() if isinstance(module, Hooked))
+        parts = (module for module in self.fusion.modules() if isinstance(module, LLMHooks))
         recompute_layers(layers, next(parts, None), gradient_checkpointing_func, every_n_layers)
         return None

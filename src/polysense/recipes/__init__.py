@@ -5,22 +5,25 @@ from pathlib import Path
 
 from polysense.config import RunConfig
 from polysense.errors import unknown_name
-from polysense.recipes.blip2 import blip2, instructblip, minigpt4
-from polysense.recipes.deep_fusion import cogvlm, flamingo, qwen_vl
-from polysense.recipes.laptop import laptop
-from polysense.recipes.llava import llava, llava_15, vila
-from polysense.recipes.many_senses import pandagpt, x_llm
-from polysense.recipes.onellm import onellm_7b
-from polysense.recipes.onellm_laptop import (
+from polysense.recipes.laptop.image_only import laptop
+from polysense.recipes.laptop.onellm import (
     onellm_laptop,
     onellm_laptop_forgetful,
     onellm_laptop_joint,
     onellm_laptop_minilm,
 )
+from polysense.recipes.published.blip2 import blip2, instructblip, minigpt4
+from polysense.recipes.published.cogvlm import cogvlm
+from polysense.recipes.published.flamingo import flamingo
+from polysense.recipes.published.llava import llava, llava_15, vila
+from polysense.recipes.published.onellm import onellm_7b
+from polysense.recipes.published.pandagpt import pandagpt
+from polysense.recipes.published.qwen_vl import qwen_vl
+from polysense.recipes.published.x_llm import x_llm
 
 Recipe = Callable[[Path, str | None], RunConfig]
 
-# Other systems as recipes over these parts (docs/recipes.md); on_laptop.py makes them small.
+# Other systems as recipes over these parts (docs/recipes.md); scaled_down.py makes them small.
 PEERS: dict[str, Recipe] = {
     "blip2": blip2,
     "cogvlm": cogvlm,

@@ -13,10 +13,11 @@ from typing import Any
 
 from polysense.cache_folder import VARIABLE
 from polysense.config import RunConfig
+from polysense.config.overrides import to_json
 from polysense.errors import PolysenseError
-from polysense.overrides import to_json
-from polysense.recipes import laptop_data, onellm_data
-from polysense.recipes.packages import say
+from polysense.recipes.datasets import all_modalities as onellm_data
+from polysense.recipes.laptop import weights as laptop_data
+from polysense.recipes.package_registry import say
 
 
 @dataclass(frozen=True)

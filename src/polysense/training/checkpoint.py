@@ -1,7 +1,7 @@
 """Training checkpoints: everything a killed run needs to continue bit for bit.
 
 A checkpoint is a folder `step-000200` with what the stage learns, AdamW's moments, and the step;
-the data order and random numbers follow from the step (order.py). It is written under another name,
+the data order and random numbers follow from the step (sampler.py). It is written under another name,
 flushed to the disk and renamed, so that a folder with its final name is whole. state.json holds a
 checksum of every file, itself among them: a checkpoint that the disk has damaged is told, and the
 one before it is taken. No pickle.
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from polysense.errors import PolysenseError
-from polysense.training.disk_room import check_room
+from polysense.training.run_folder.disk_room import check_room
 
 KEPT = 2
 STATE, WEIGHTS, OPTIMIZER = "state.json", "weights.safetensors", "optimizer.safetensors"
@@ -37,7 +37,7 @@ class DamagedCheckpoint(Exception):
 def save_checkpoint(
     folder: Path,
     step: int,
-    learnt: dict[str, torch.nn.Parameter],
+    trainable: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     notes: dict[str, Any],
 ) -> Path:
@@ -49,8 +49,8 @@ def save_checkpoint(
     final = folder / f"{NAME}{step:06d}"
     scratch = folder / f"{SCRATCH}{step:06d}"
     remove_leftovers(folder)
-    weights = {name: value.detach().cpu().contiguous() for name, value in learnt.items()}
-    moments = optimizer_tensors(learnt, optimizer)
+    weights = {name: value.detach().cpu().contiguous() for name, value in trainable.items()}
+    moments = optimizer_tensors(trainable, optimizer)
     try:
         scratch.mkdir(parents=True)
         check_room(folder, sum(t.nbytes for part in (weights, moments) for t in part.values()))
@@ -110,19 +110,19 @@ def step_of(checkpoint: Path) -> int:
 
 
 def optimizer_tensors(
-    learnt: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+    trainable: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     """Flatten the optimizer's state to {"parameter name/moment": tensor}."""
     return {
         f"{name}/{moment}": value.detach().cpu().contiguous()
-        for name, parameter in learnt.items()
+        for name, parameter in trainable.items()
         for moment, value in optimizer.state.get(parameter, {}).items()
     }
 
 
 def load_newest(
     folder: Path,
-    learnt: dict[str, torch.nn.Parameter],
+    trainable: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     notes: dict[str, Any],
 ) -> tuple[int, dict[Path, str]]:
@@ -140,26 +140,26 @@ def load_newest(
         except (DamagedCheckpoint, SafetensorError, OSError) as error:
             damaged[path] = str(error)
             continue
-        if set(weights) != set(learnt):
+        if set(weights) != set(trainable):
             raise PolysenseError(f"{path} holds other parameters than this stage learns")
-        fill_in(learnt, optimizer, weights, moments)
+        fill_in(trainable, optimizer, weights, moments)
         return int(state["step"]), damaged
     return 0, damaged
 
 
 def fill_in(
-    learnt: dict[str, torch.nn.Parameter],
+    trainable: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     weights: Mapping[str, torch.Tensor],
     moments: Mapping[str, torch.Tensor],
 ) -> None:
     """Copy a checkpoint's tensors into parameters and the optimizer's state."""
     with torch.no_grad():
-        for name, parameter in learnt.items():
+        for name, parameter in trainable.items():
             parameter.copy_(weights[name])
     for key, value in moments.items():
         name, moment = key.rsplit("/", 1)
-        parameter = learnt[name]
+        parameter = trainable[name]
         place = "cpu" if moment == "step" else parameter.device
         optimizer.state[parameter][moment] = value.to(place)
 

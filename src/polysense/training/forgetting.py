@@ -18,34 +18,29 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
+from polysense.atomic_write import write_text
+from polysense.data.loading.batches import TrainingData
 from polysense.data.processor import PolysenseProcessor
+from polysense.model.likelihood import caption_ids, pmi_scores, ranks, score_matrix
 from polysense.model.polysense_model import PolysenseModel
-from polysense.training.dataset import TrainingData
-from polysense.training.likelihood import (
-    caption_ids,
-    ranks,
-    score_matrix,
-    without_prior,
-)
 from polysense.types import Batch
-from polysense.writing import write_text
 
 FILE = "forgetting.json"
 SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a sense
 
 
 @dataclass(frozen=True)
-class SenseScore:
+class ModalityScore:
     """A sense's score and its blind twin: held-out signals, and captions to choose from."""
 
-    sense: str
+    modality: str
     signals: int
     choices: int
     score: float
-    blind: float
+    shuffled: float
 
 
-def rounds(data: TrainingData, sense: str) -> list[tuple[list[int], list[str]]]:
+def rounds(data: TrainingData, modality: str) -> list[tuple[list[int], list[str]]]:
     """Return (indices of samples of `sense`, the captions to choose from) of each round.
 
     The most frequent captions are dealt to rounds of `CHOICES`, so that chance is the same in each
@@ -55,8 +50,8 @@ def rounds(data: TrainingData, sense: str) -> list[tuple[list[int], list[str]]]:
     by_caption: dict[str, list[int]] = {}
     keys: set[str] = set()
     for index, sample in enumerate(data.samples):
-        captioned = sample.about.get("caption")
-        if captioned and sample.senses == sense and sample.key not in keys:
+        captioned = sample.metadata.get("caption")
+        if captioned and sample.modalities == modality and sample.key not in keys:
             keys.add(sample.key)
             by_caption.setdefault(captioned, []).append(index)
     captions = sorted(by_caption, key=lambda caption: (-len(by_caption[caption]), caption))
@@ -71,27 +66,27 @@ def in_turn(groups: Sequence[Sequence[int]]) -> list[int]:
 
 
 @torch.inference_mode()
-def score_sense(
-    model: PolysenseModel, processor: PolysenseProcessor, data: TrainingData, sense: str
-) -> SenseScore | None:
+def score_modality(
+    model: PolysenseModel, processor: PolysenseProcessor, data: TrainingData, modality: str
+) -> ModalityScore | None:
     """Score one sense on `data`; None where it has fewer than two captions."""
     model.eval()
-    own, blind, choices = [], [], 0
-    for indices, captions in rounds(data, sense):
+    own, shuffled, choices = [], [], 0
+    for indices, captions in rounds(data, modality):
         if len(captions) < 2:
             return None
         indices = [index for index in indices if data.reads(index)]
         ids = caption_ids(processor.text_tokenizer, captions)
-        scores = without_prior(caption_scores(model, data, indices, ids))
-        truth = [captions.index(data.samples[index].about["caption"]) for index in indices]
+        scores = pmi_scores(caption_scores(model, data, indices, ids))
+        truth = [captions.index(data.samples[index].metadata["caption"]) for index in indices]
         own.append(ranks(scores, truth))
         # Neighbours in the order have different captions: a row moved by one is a stranger's.
-        blind.append(ranks(scores.roll(1, dims=0), truth))
+        shuffled.append(ranks(scores.roll(1, dims=0), truth))
         choices = len(captions)
     if not own:
         return None
-    right, guessed = ((torch.cat(found) == 1).float() for found in (own, blind))
-    return SenseScore(sense, len(right), choices, float(right.mean()), float(guessed.mean()))
+    right, guessed = ((torch.cat(found) == 1).float() for found in (own, shuffled))
+    return ModalityScore(modality, len(right), choices, float(right.mean()), float(guessed.mean()))
 
 
 def caption_scores(
@@ -106,7 +101,7 @@ def caption_scores(
     return score_matrix(model, lengths, prompts, captions)
 
 
-def note_scores(folder: Path, stage: str, scores: Sequence[SenseScore]) -> None:
+def note_scores(folder: Path, stage: str, scores: Sequence[ModalityScore]) -> None:
     """Add a stage's scores to forgetting.json, whole or not at all."""
     stages = read_scores(folder)
     stages[stage] = list(scores)
@@ -114,29 +109,29 @@ def note_scores(folder: Path, stage: str, scores: Sequence[SenseScore]) -> None:
     write_text(folder / FILE, json.dumps(values, indent=1) + "\n")
 
 
-def read_scores(folder: Path) -> dict[str, list[SenseScore]]:
+def read_scores(folder: Path) -> dict[str, list[ModalityScore]]:
     """Return {stage: its scores}, in the order of training; empty where none were noted."""
     path = folder / FILE
     if not path.is_file():
         return {}
     values = json.loads(path.read_text(encoding="utf-8"))
-    return {name: [SenseScore(**score) for score in found] for name, found in values.items()}
+    return {name: [ModalityScore(**score) for score in found] for name, found in values.items()}
 
 
-def by_sense(stages: dict[str, list[SenseScore]]) -> dict[str, list[SenseScore | None]]:
+def by_modality(stages: dict[str, list[ModalityScore]]) -> dict[str, list[ModalityScore | None]]:
     """Return {sense: its score after each stage}, None after those before it was known."""
-    after = [{score.sense: score for score in scores} for scores in stages.values()]
-    senses = dict.fromkeys(sense for scores in after for sense in scores)
-    return {sense: [scores.get(sense) for scores in after] for sense in senses}
+    after = [{score.modality: score for score in scores} for scores in stages.values()]
+    modalities = dict.fromkeys(modality for scores in after for modality in scores)
+    return {modality: [scores.get(modality) for scores in after] for modality in modalities}
 
 
-def forgetting_table(stages: dict[str, list[SenseScore]]) -> Table:
+def forgetting_table(stages: dict[str, list[ModalityScore]]) -> Table:
     """Return a table of senses by stages: score (blind)."""
     table = Table(title="What is remembered: share right (blind)")
     table.add_column("sense")
     for name in stages:
         table.add_column(f"after {name}", justify="right")
-    for sense, scores in by_sense(stages).items():
-        cells = (f"{score.score:.2f} ({score.blind:.2f})" if score else "-" for score in scores)
-        table.add_row(sense, *cells)
+    for modality, scores in by_modality(stages).items():
+        cells = (f"{score.score:.2f} ({score.shuffled:.2f})" if score else "-" for score in scores)
+        table.add_row(modality, *cells)
     return table

@@ -7,13 +7,13 @@ are there: stages.py, and the parts themselves.
 from __future__ import annotations
 
 from polysense.config import RunConfig
-from polysense.data.tasks import samples_for
-from polysense.data.templates import template_named
+from polysense.data.chat.chat_templates import template_named
+from polysense.data.prompts import samples_for
 from polysense.errors import unknown_name
 from polysense.modalities import build_modalities
-from polysense.model.connectors import branch_makers
-from polysense.model.encoders import ENCODERS
-from polysense.model.interaction import INTERACTIONS
+from polysense.model.connectors.build import branch_makers
+from polysense.model.encoders.build import ENCODERS
+from polysense.model.fusion.base import INTERACTIONS
 from polysense.training.objectives import objective_named
 from polysense.training.stages import stages_until
 
@@ -24,19 +24,19 @@ def check_names(config: RunConfig, until: str | None = None) -> None:
     """Raise PolysenseError where a kind, sense, option, task, objective or stage is unknown."""
     model = config.model
     stages_until(config, until)
-    senses = build_modalities(model.modalities, model.sources)
+    modalities = build_modalities(model.modalities, model.sources)
     connectors = [*branch_makers(model.connector, ANY_WIDTH, ANY_WIDTH, 1.0), "upm"]
     for what, kind, known in (
         ("encoder", model.encoder.kind, ENCODERS),
         ("connector", model.connector.kind, connectors),
-        ("interaction", model.interaction.kind, INTERACTIONS),
+        ("fusion", model.fusion.kind, INTERACTIONS),
     ):
         if kind not in known:
             raise unknown_name(what, kind, known)
     template_named(model.llm.template)
     for stage in config.stages:
         objective_named(stage.objective)
-        samples_for(stage.task, [], senses)
-        for sense in stage.senses:
-            if sense not in senses:
-                raise unknown_name(f"sense in stages.{stage.name}.senses", sense, senses)
+        samples_for(stage.task, [], modalities)
+        for modality in stage.modalities:
+            if modality not in modalities:
+                raise unknown_name(f"sense in stages.{stage.name}.modalities", modality, modalities)

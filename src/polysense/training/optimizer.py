@@ -15,22 +15,22 @@ from torch import nn
 
 from polysense.config import Stage
 from polysense.errors import PolysenseError
-from polysense.model.selection import named
+from polysense.model.trainable import named
 
 # What matrices are called that inputs are multiplied with: "weight", "gate_up_proj", "wq". Of other
 # tensors (queries, positions, latents, marks) the shape alone tells nothing.
 MATRIX = re.compile(r"weight|.*_weight|.*_proj|w[a-z0-9]")
 
 
-def make_optimizer(stage: Stage, learnt: dict[str, nn.Parameter]) -> torch.optim.AdamW:
+def make_optimizer(stage: Stage, trainable: dict[str, nn.Parameter]) -> torch.optim.AdamW:
     """Return AdamW over `learnt`: a group that decays, and one that does not."""
     decaying = {
         name
-        for name, value in learnt.items()
+        for name, value in trainable.items()
         if decays(name, value) or named(name, stage.also_decay)
     }
     groups = [
-        {"params": [value for name, value in learnt.items() if (name in decaying) is flag],
+        {"params": [value for name, value in trainable.items() if (name in decaying) is flag],
          "weight_decay": stage.weight_decay if flag else 0.0}
         for flag in (True, False)
     ]  # fmt: skip
@@ -73,3 +73,13 @@ def clip_and_step(
         )
     optimizer.step()
     return norm
+
+
+def learning_rate(stage: Stage, step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine down to `min_learning_rate` (step counted from 0)."""
+    warm = math.ceil(stage.warmup_ratio * steps)
+    if step < warm:
+        return stage.learning_rate * (step + 1) / warm
+    progress = (step - warm) / max(1, steps - warm)
+    swing = 0.5 * (1 + math.cos(math.pi * progress))
+    return stage.min_learning_rate + (stage.learning_rate - stage.min_learning_rate) * swing

@@ -19,65 +19,66 @@ from accelerate import Accelerator, PartialState
 from rich.console import Console
 
 from polysense.config import RunConfig
+from polysense.config.overrides import to_json
+from polysense.data.chat.chat_templates import template_named
+from polysense.data.chat.template_checks import check_template
+from polysense.data.loading.bad_samples import BadSamples
+from polysense.data.loading.feature_cache import FeatureCache
 from polysense.data.processor import PolysenseProcessor
 from polysense.data.records import Split
-from polysense.data.template_checks import check_template
-from polysense.data.templates import template_named
 from polysense.errors import PolysenseError
+from polysense.importers.qformer_init import caption_tokenizer, init_qformer, with_qformer_init
 from polysense.modalities import modality_class
 from polysense.model.configuration import PolysenseConfig
-from polysense.model.llm import load_reader, load_text_tokenizer, stop_at
+from polysense.model.encoders.image_preprocessing import signal_options
+from polysense.model.llm.load import stop_at
+from polysense.model.llm.text_tokenizer import load_instruction_tokenizer, load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
-from polysense.model.preprocessing import signal_options
-from polysense.model.references import fingerprints
-from polysense.overrides import to_json
+from polysense.model.pretrained.references import fingerprints
 from polysense.training.allocator import keep_freed_memory
-from polysense.training.beginning import begin, caption_reader, with_beginning
 from polysense.training.checkpoint import KEPT
-from polysense.training.data_record import (
+from polysense.training.named_parts import check_names
+from polysense.training.progress.feature_progress import fill_cache
+from polysense.training.run_folder.contents import (
+    RUN_FILE,
+    STAGES,
+    check_folder,
+    create_run_folder,
+    finished,
+    has_begun,
+)
+from polysense.training.run_folder.data_record import (
     check_data,
     read_data_record,
     record_data,
     write_data_record,
 )
-from polysense.training.disk_room import bytes_in, bytes_of_run, check_room
-from polysense.training.feature_progress import fill_cache
-from polysense.training.features import FeatureCache
-from polysense.training.named_parts import check_names
-from polysense.training.run_folder import (
-    RUN_FILE,
-    STAGES,
-    check_folder,
-    claim,
-    finished,
-    has_begun,
+from polysense.training.run_folder.disk_room import bytes_in, bytes_of_run, check_room
+from polysense.training.run_folder.lock import locked
+from polysense.training.stage_checks import check_stages, print_trainable_table
+from polysense.training.stage_data import (
+    TrainingContext,
+    check_samples,
+    is_encoder_trainable,
+    load_split,
+    modalities_with_trainable_tokenizer,
+    resolve_tasks,
 )
-from polysense.training.run_lock import locked
-from polysense.training.stage_data import check_samples, resolve_tasks, split_of
-from polysense.training.stages import (
-    Trainee,
-    check_stages,
-    encoder_learns,
-    learning_senses,
-    print_learning_table,
-    stages_until,
-    train_stages,
-)
-from polysense.training.unreadable import Unreadable
+from polysense.training.stages import stages_until, train_stages
 
 
 def resolve(config: RunConfig) -> RunConfig:
     """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
     check_parts(config)
     sources = config.model.sources
-    senses = {
+    modalities = {
         name: {
             **signal_options(config.model.encoder, modality_class(sources.get(name, name))),
             **own,
         }
         for name, own in config.model.modalities.items()
     }
-    return replace(config, model=with_beginning(replace(config.model, modalities=senses)))
+    return replace(config, model=with_qformer_init(replace(config.model, modalities=modalities)))
 
 
 def check_parts(config: RunConfig) -> None:
@@ -105,42 +106,45 @@ def is_run(name: str | None) -> bool:
 
 def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
     """Build a new model and its processor."""
-    llm, reader = config.model.llm, config.model.connector.reader
+    llm, reader = config.model.llm, config.model.connector.instruction_tokenizer
     text_tokenizer = load_text_tokenizer(llm.name, llm.revision, template_named(llm.template))
     model = PolysenseModel(PolysenseConfig(model=to_json(config.model)))
-    begin(model)
+    init_qformer(model)
     processor = PolysenseProcessor.for_model(
-        model, text_tokenizer, config.model.system, load_reader(reader) if reader else None
+        model,
+        text_tokenizer,
+        config.model.system,
+        load_instruction_tokenizer(reader) if reader else None,
     )
-    processor.captions = caption_reader(config.model)
+    processor.captions = caption_tokenizer(config.model)
     model.config.placeholders = processor.placeholders
     model.config.fingerprints = fingerprints(model)
     return model, processor
 
 
 def train(
-    config: RunConfig, folder: Path, cache_folder: Path | None = None, until: str | None = None
-) -> Trainee:
+    config: RunConfig, folder: Path, cache_folder: Path | None = None, stop_after: str | None = None
+) -> TrainingContext:
     """Train a run, or continue it, to its end or `until` the end of the stage of that name.
 
     Returns the trained model with its data. Everything a user can get wrong is checked before the
     folder is made.
     """
     keep_freed_memory()
-    check_names(config, until)
+    check_names(config, stop_after)
     console = Console(file=sys.stderr)
     config = resolve(config)
-    split = split_of(config)
+    split = load_split(config)
     config, said = resolve_tasks(config, split)
     check_folder(folder, config)
     # Without cpu=True accelerate takes no notice of torchrun on a machine without GPUs.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    torch.manual_seed(config.seed)  # of the connector; the data's order has its own (order.py)
+    torch.manual_seed(config.seed)  # of the connector; the data's order has its own (sampler.py)
     model, processor = build(config)
     check_stages(model, config)
     check_template(processor.chat, config.model.llm.name)
     stop_at(model.llm, processor.chat.ends)
-    stages = stages_until(config, until)
+    stages = stages_until(config, stop_after)
     check_samples(model, processor, config, split)
     with ExitStack() as stack:
         if accelerator.is_main_process:
@@ -174,7 +178,7 @@ def taken(folder: Path, config: RunConfig, split: Split) -> Iterator[None]:
         raise PolysenseError(f"{str(folder)!r} cannot be made: {error.strerror}") from error
     with locked(folder):
         check_folder(folder, config)  # another process may have been here since
-        claim(folder, config)
+        create_run_folder(folder, config)
         write_data_record(folder, data)
         yield
 
@@ -187,18 +191,20 @@ def prepare(
     processor: PolysenseProcessor,
     split: Split,
     console: Console,
-) -> Trainee:
+) -> TrainingContext:
     """Compute the features, if the encoder rests, and leave out what cannot be read."""
     total = len(split.train) + len(split.held_out)
-    unreadable = Unreadable(folder, total, config.data.bad_share, console)
+    unreadable = BadSamples(folder, total, config.data.max_bad_fraction, console)
     cache = None
-    if not encoder_learns(model, config):
+    if not is_encoder_trainable(model, config):
         place = cache_folder or folder / "features"
-        cache = FeatureCache(place, model, config.data.views, learning_senses(model, config))
+        cache = FeatureCache(
+            place, model, config.data.views, modalities_with_trainable_tokenizer(model, config)
+        )
         bad = fill_cache(cache, split.train + split.held_out, console)
-        unreadable.note(bad)
+        unreadable.report(bad)
         split = split.without(bad)
     if PartialState().is_main_process:
-        print_learning_table(model, config, console)
+        print_trainable_table(model, config, console)
         console.print(f"{len(split.train)} samples to train on, {len(split.held_out)} held out")
-    return Trainee(model, processor, split, cache, unreadable.note)
+    return TrainingContext(model, processor, split, cache, unreadable.report)

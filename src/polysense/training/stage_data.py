@@ -7,18 +7,22 @@ samples and a line that cannot be rendered are errors here, before features and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from polysense.config import RunConfig, Stage
-from polysense.data.datasets import read_manifest, split_records
+from polysense.data.datasets import Record, Split, read_manifest, split_records
+from polysense.data.loading.bad_samples import Note
+from polysense.data.loading.batches import TrainingData
+from polysense.data.loading.feature_cache import FeatureCache
 from polysense.data.processor import PolysenseProcessor
+from polysense.data.prompts import samples_for, task_for
 from polysense.data.records import Record, Split, first_file
-from polysense.data.tasks import samples_for, task_for
 from polysense.errors import PolysenseError
+from polysense.model.llm.packed_attention import packed_form
 from polysense.model.polysense_model import PolysenseModel
-from polysense.model.selection import named
+from polysense.model.trainable import named
 from polysense.training.objectives import objective_named
-from polysense.training.objectives.paired import check_one_signal
+from polysense.training.objectives.qformer_pretraining import check_one_signal
 from polysense.types import Sample
 
 
@@ -27,13 +31,13 @@ def read_data(config: RunConfig) -> list[Record]:
 
     A file that several of them name is on one side of the split in all of them.
     """
-    senses = list(config.model.modalities)
-    records = read_manifest(config.data.manifest, senses)
+    modalities = list(config.model.modalities)
+    records = read_manifest(config.data.manifest, modalities)
     keys = {record.key for record in records}
     groups = {first_file(record): record.group or record.key for record in records if record.media}
     sides = {record.group or record.key: record.split for record in records if record.split}
     for manifest in dict.fromkeys(stage.data for stage in config.stages if stage.data):
-        for record in read_manifest(manifest, senses):
+        for record in read_manifest(manifest, modalities):
             own = record.group or record.key
             group = groups.setdefault(first_file(record), own) if record.media else own
             key = record.key if record.key not in keys else f"{manifest}: {record.key}"
@@ -43,7 +47,7 @@ def read_data(config: RunConfig) -> list[Record]:
     return records
 
 
-def split_of(config: RunConfig) -> Split:
+def load_split(config: RunConfig) -> Split:
     """Read the manifests and split their records."""
     return split_records(read_data(config), config.data.held_out)
 
@@ -66,11 +70,11 @@ def resolve_tasks(config: RunConfig, split: Split) -> tuple[RunConfig, list[str]
 def records_of(model: PolysenseModel, stage: Stage, records: Sequence[Record]) -> list[Record]:
     """Return those of `records` that a stage may learn from: by manifest and by senses."""
     found = [record for record in records if record.data == stage.data]
-    if stage.senses:
-        found = [r for r in found if all(m.modality in stage.senses for m in r.media)]
-    if not stage.combined:
+    if stage.modalities:
+        found = [r for r in found if all(m.modality in stage.modalities for m in r.media)]
+    if not stage.multi_signal:
         found = [record for record in found if len(record.media) <= 1]
-    if not any(named(f"llm.{name}", stage.learn) for name, _ in model.llm.named_parameters()):
+    if not any(named(f"llm.{name}", stage.trainable) for name, _ in model.llm.named_parameters()):
         found = [r for r in found if r.media]  # plain text teaches only the LLM
     return found
 
@@ -86,7 +90,7 @@ def samples_of(model: PolysenseModel, stage: Stage, records: Sequence[Record]) -
 def no_samples(stage: Stage, side: str) -> PolysenseError:
     """Return the error of a stage that has nothing to learn from, with the ways out."""
     return PolysenseError(
-        f"stage {stage.name!r} has no samples{side} of {', '.join(stage.senses) or 'any sense'} "
+        f"stage {stage.name!r} has no samples{side} of {', '.join(stage.modalities) or 'any modality'} "
         f"for its task {stage.task!r} (captions and documents serve task=caption, conversations "
         f"task=instruction and task=answer): leave it out with --skip-stage {stage.name}, or give "
         f"it data with --data {stage.name}=FILE"
@@ -110,3 +114,57 @@ def check_samples(
                 raise no_samples(stage, side)
             if objective.pairs:
                 check_one_signal(stage, whole)
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """What is being trained, and on what; `report` is told of signals that cannot be read."""
+
+    model: PolysenseModel
+    processor: PolysenseProcessor
+    split: Split
+    cache: FeatureCache | None
+    report: Note | None = None
+
+
+def training_data(trainee: TrainingContext, stage: Stage, records: list[Record]) -> TrainingData:
+    """Return the batches of a stage's task over those of `records` that are of its senses."""
+    samples = samples_of(trainee.model, stage, records)
+    objective = objective_named(stage.objective)
+    # Instructions are read sample by sample, and packing changes the samples' order.
+    alone = trainee.processor.instruction_tokenizer is not None or not objective.packs
+    shared = stage.packing and not alone and packed_form(trainee.model.llm)
+    packed_length = stage.packed_length if shared else None
+    captions = None
+    if objective.pairs:
+        check_one_signal(stage, samples)
+        captions = trainee.processor.captions
+    return TrainingData(
+        samples,
+        trainee.processor,
+        stage.chat,
+        trainee.cache,
+        packed_length,
+        captions,
+        trainee.report,
+    )
+
+
+def is_encoder_trainable(model: PolysenseModel, config: RunConfig) -> bool:
+    """Whether some stage moves the encoder: then nothing before the connector can be cached."""
+    return any(
+        named(f"encoder.{name}", stage.trainable)
+        for stage in config.stages
+        for name, _ in model.encoder.named_parameters()
+    )
+
+
+def modalities_with_trainable_tokenizer(model: PolysenseModel, config: RunConfig) -> set[str]:
+    """Return the senses whose tokenizer learns in some stage: of them, signals are cached."""
+    return {
+        modality
+        for modality, tokenizer in model.tokenizers.items()
+        for name, _ in tokenizer.named_parameters()
+        for stage in config.stages
+        if named(f"tokenizers.{modality}.{name}", stage.trainable)
+    }

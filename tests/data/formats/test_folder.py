@@ -23,7 +23,8 @@ def test_texts_beside_files_are_their_captions(tmp_path):
     fill(tmp_path, cat_png="x", cat_txt="\ufeffA cat.\n", sub__cat_wav="x", sub__cat_txt="A purr.")
     fill(tmp_path, walk_imu_csv="x", walk_txt="Walking.", _DS="hidden")
     read = {
-        record.key: (record.senses, record.caption) for record in read_manifest(tmp_path, SENSES)
+        record.key: (record.modalities, record.caption)
+        for record in read_manifest(tmp_path, SENSES)
     }
     assert read == {
         "cat.png": ("image", "A cat."),
@@ -42,7 +43,7 @@ def test_imagefolders_tables_name_files_and_texts(tmp_path, form):
         text = 'file_name,text\na.png,"A; B, C."\nb.wav,Bell.\n'
     (tmp_path / f"metadata.{form}").write_text(text)
     records = read_manifest(tmp_path, SENSES)
-    assert [(r.key, r.senses, r.caption) for r in records] == [
+    assert [(r.key, r.modalities, r.caption) for r in records] == [
         ("a.png", "image", "A; B, C."), ("b.wav", "audio", "Bell."),
     ]  # fmt: skip
     assert records[1].where.endswith("metadata.csv, row 3" if form == "csv" else "line 2")

@@ -27,7 +27,7 @@ def test_named_columns_in_any_order(root, name, separator):
     text = "".join(separator.join(row) + "\r\n" for row in rows)
     (root / name).write_text("\ufeff" + text, encoding="utf-8")
     records = read_manifest(root / name, SENSES)
-    assert [(r.key, r.senses, r.caption, r.split) for r in records] == [
+    assert [(r.key, r.modalities, r.caption, r.split) for r in records] == [
         ("a.png", "image", "A.", "held_out"), ("c.wav", "audio", "B.", ""),
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_config
+from fixtures.tiny_model import tiny_config
 
 from polysense.training.run import build, resolve
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from polysense.data.formats import table
 from polysense.data.formats.line import Line, as_line, sense_of_path
-from polysense.data.manifest import load_json
+from polysense.data.formats.manifest import load_json
 from polysense.errors import PolysenseError
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -22,15 +22,15 @@ def takes(path: Path) -> bool:
     return path.is_dir() and not any(path.glob("*.tar"))
 
 
-def lines_of(path: Path, senses: Sequence[str]) -> Iterator[Line]:
+def lines_of(path: Path, modalities: Sequence[str]) -> Iterator[Line]:
     """Yield the samples of a folder, sorted by their names."""
     found = [path / name for name in TABLES if (path / name).is_file()]
     if len(found) > 1:
         raise PolysenseError(f"{path} has both {found[0].name} and {found[1].name}: keep one")
     if not found:
-        yield from files_with_texts(path, senses)
+        yield from files_with_texts(path, modalities)
     elif found[0].suffix != ".jsonl":
-        yield from table.lines_of(found[0], senses)
+        yield from table.lines_of(found[0], modalities)
     else:
         text = read_text(found[0])
         for number, line in enumerate(text.split("\n"), start=1):
@@ -39,10 +39,10 @@ def lines_of(path: Path, senses: Sequence[str]) -> Iterator[Line]:
                 values = load_json(line, where)
                 if not isinstance(values, dict):
                     raise PolysenseError(f"{where}: a line must be a JSON object")
-                yield Line(as_line(values, senses, where, found[0]), where, path)
+                yield Line(as_line(values, modalities, where, found[0]), where, path)
 
 
-def files_with_texts(path: Path, senses: Sequence[str]) -> Iterator[Line]:
+def files_with_texts(path: Path, modalities: Sequence[str]) -> Iterator[Line]:
     """Yield each text with its files: those of its name in the same folder, below `path`."""
     files: dict[Path, list[Path]] = {}
     texts = {}
@@ -71,8 +71,8 @@ def files_with_texts(path: Path, senses: Sequence[str]) -> Iterator[Line]:
     for key, text in texts.items():
         values: dict = {}
         for file in files[key]:
-            sense = sense_of_path(file.name, senses, str(path))
-            values.setdefault(sense, []).append(file.relative_to(path).as_posix())
+            modality = sense_of_path(file.name, modalities, str(path))
+            values.setdefault(modality, []).append(file.relative_to(path).as_posix())
         values["caption"] = read_text(text)
         yield Line(values, str(text), path)
 

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polysense.data.manifest import KNOWN_KEYS, plural
+from polysense.data.formats.manifest import KNOWN_KEYS, plural
 from polysense.errors import PolysenseError
-from polysense.modalities import MODALITIES, sense_of_ending
+from polysense.modalities import MODALITIES, modality_of_extension
 
 # What others call a caption, and a file whose sense its ending says.
 CAPTION_NAMES = ("text", "caption_text")
@@ -28,17 +28,17 @@ class Line:
     name: str = ""
 
 
-def sense_of_path(name: str, senses: Sequence[str], where: str) -> str:
+def sense_of_path(name: str, modalities: Sequence[str], where: str) -> str:
     """Return the sense that reads a file, by its ending, or by its name, as walk.imu.csv."""
-    every = [*senses, *(sense for sense in MODALITIES if sense not in senses)]
-    sense = sense_of_ending(Path(name).name.partition(".")[2], every)
-    if not sense:
+    every = [*modalities, *(modality for modality in MODALITIES if modality not in modalities)]
+    modality = modality_of_extension(Path(name).name.partition(".")[2], every)
+    if not modality:
         raise PolysenseError(
             f"{where}: no sense here reads {name!r} by its ending: write the sense into its "
-            f"name, as {Path(name).stem}.{senses[0]}{Path(name).suffix}, or make it a column "
-            f"{senses[0]!r}"
+            f"name, as {Path(name).stem}.{modalities[0]}{Path(name).suffix}, or make it a column "
+            f"{modalities[0]!r}"
         )
-    return sense
+    return modality
 
 
 @cache
@@ -47,20 +47,28 @@ def tell_once(text: str) -> None:
     print(f"polysense: {text}", file=sys.stderr)
 
 
-def as_line(row: dict[str, Any], senses: Sequence[str], where: str, table: Path) -> dict[str, Any]:
+def as_line(
+    row: dict[str, Any], modalities: Sequence[str], where: str, table: Path
+) -> dict[str, Any]:
     """Return a table's row as a line: empty cells go, other names become a manifest's.
 
     Columns that no line has (sizes, addresses, numbers of classes) are left out, and named.
     """
     values = {name.strip(): value for name, value in row.items() if value not in (None, "")}
     for name in CAPTION_NAMES:
-        if name in values and name not in senses:
+        if name in values and name not in modalities:
             put(values, "caption", values.pop(name), where)
     for name in FILE_NAMES:
-        if name in values and name not in senses:
+        if name in values and name not in modalities:
             file = values.pop(name)
-            put(values, sense_of_path(str(file), senses, where), file, where)
-    known = {*KNOWN_KEYS, *MODALITIES, *map(plural, MODALITIES), *senses, *map(plural, senses)}
+            put(values, sense_of_path(str(file), modalities, where), file, where)
+    known = {
+        *KNOWN_KEYS,
+        *MODALITIES,
+        *map(plural, MODALITIES),
+        *modalities,
+        *map(plural, modalities),
+    }
     for name in sorted(set(values) - known):
         tell_once(f"{table}: the column {name!r} is not read (read are {', '.join(sorted(known))})")
         del values[name]

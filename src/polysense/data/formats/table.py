@@ -15,10 +15,10 @@ from typing import Any
 
 from pyarrow import ArrowException, parquet
 
+from polysense.atomic_write import replacing
 from polysense.data.formats.line import Line, as_line
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
-from polysense.writing import replacing
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 ROWS_AT_ONCE = 256  # of a parquet table, whose cells may be whole files
@@ -29,17 +29,17 @@ def takes(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def lines_of(path: Path, senses: Sequence[str]) -> Iterator[Line]:
+def lines_of(path: Path, modalities: Sequence[str]) -> Iterator[Line]:
     """Yield the rows of a table; PolysenseError names the row."""
     rows = parquet_rows(path) if path.suffix.lower() == ".parquet" else text_rows(path)
     for number, row in rows:
         where = f"{path}, row {number}"
-        values = as_line(row, senses, where, path)
+        values = as_line(row, modalities, where, path)
         name = ""
-        for sense in [*senses, *MODALITIES]:
-            if (cell := held_bytes(values.get(sense))) is not None:
-                file = lay_out(path, sense, cell, values[sense].get("path"))
-                values[sense], name = str(file.relative_to(path.parent)), name or file.stem[:16]
+        for modality in [*modalities, *MODALITIES]:
+            if (cell := held_bytes(values.get(modality))) is not None:
+                file = lay_out(path, modality, cell, values[modality].get("path"))
+                values[modality], name = str(file.relative_to(path.parent)), name or file.stem[:16]
         yield Line(values, where, path.parent, name)
 
 
@@ -87,9 +87,9 @@ def held_bytes(cell: Any) -> bytes | None:
     return cell if isinstance(cell, bytes) else None
 
 
-def lay_out(table: Path, sense: str, content: bytes, name: str | None) -> Path:
+def lay_out(table: Path, modality: str, content: bytes, name: str | None) -> Path:
     """Write a cell's bytes beside the table, called by their hash; return the file."""
-    ending = Path(name or "").suffix or f".{(MODALITIES[sense].endings or ('bin',))[0]}"
+    ending = Path(name or "").suffix or f".{(MODALITIES[modality].extensions or ('bin',))[0]}"
     folder = table.with_name(f"{table.name}.files")
     path = folder / f"{hashlib.sha256(content).hexdigest()}{ending}"
     if not path.is_file():

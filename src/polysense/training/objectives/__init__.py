@@ -13,9 +13,10 @@ import torch
 
 from polysense.errors import PolysenseError, unknown_name
 from polysense.model.polysense_model import PolysenseModel
-from polysense.training.objectives.language import next_token, words
-from polysense.training.objectives.paired import PARTS, paired
-from polysense.training.objectives.spelling import spelling
+from polysense.training.objectives.bag_of_words import bag_of_words
+from polysense.training.objectives.next_token import next_token
+from polysense.training.objectives.qformer_pretraining import PARTS, paired
+from polysense.training.objectives.token_alignment import token_alignment
 from polysense.types import Batch
 
 
@@ -25,27 +26,27 @@ class Objective:
 
     loss    (model, batch) -> (sum, number of terms); a term is a label, or with `pairs` a sample
     packs   samples may share a row of the LLM
-    inline  it looks for embeddings in the text, where some interactions leave marks instead
+    in_sequence  it looks for embeddings in the text, where some interactions leave marks instead
     pairs   it compares signals of one sense with captions in the ids of a Q-Former, `captions` of
             the batch, and over all processes: each of them needs as many samples
     """
 
     loss: Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]
     packs: bool = False
-    inline: bool = False
+    in_sequence: bool = False
     pairs: bool = False
 
 
 LANGUAGE = {
     "next_token": Objective(next_token, packs=True),
     # These find a signal's caption by its row, so that samples may share none.
-    "words": Objective(words, inline=True),
-    "spelling": Objective(spelling, inline=True),
+    "bag_of_words": Objective(bag_of_words, in_sequence=True),
+    "token_alignment": Objective(token_alignment, in_sequence=True),
 }
 
 
 def objective_named(name: str) -> Objective:
-    """Return the objective called `name`; several of BLIP-2's are added as "contrast+match".
+    """Return the objective called `name`; several of BLIP-2's are added as "itc+itm".
 
     PolysenseError lists the known ones.
     """

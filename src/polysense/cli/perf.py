@@ -1,0 +1,36 @@
+"""`polysense perf`: measure a claim about speed or memory."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from polysense.errors import PolysenseError, unknown_name
+
+
+def add_perf(command: argparse.ArgumentParser) -> None:
+    """Add what `bench` takes."""
+    command.add_argument("name", help="name of a file in perf/, like packing")
+    command.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
+    command.set_defaults(act=perf_command)
+
+
+BENCH_PARTS = {"connectors_table", "measure", "models", "peer", "pictures", "profiled"}
+
+
+def perf_command(arguments: argparse.Namespace) -> None:
+    """Run a benchmark of the repository, in a process of its own; its exit code becomes ours."""
+    folder = Path(__file__).resolve().parents[3] / "perf"
+    if not folder.is_dir():
+        raise PolysenseError(
+            "benchmarks are in the repository only: install it with pip install -e"
+        )
+    names = {path.stem for path in folder.glob("*.py")} - BENCH_PARTS
+    if arguments.name not in names:
+        raise unknown_name("benchmark", arguments.name, names)
+    command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)

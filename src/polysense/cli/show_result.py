@@ -1,0 +1,65 @@
+"""What a run shows at its end: its scores, its report, and how to ask it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from polysense.config import RunConfig
+    from polysense.evaluation.result import Evaluation
+    from polysense.training.stage_data import TrainingContext
+from polysense.cli.load_run import filled_cache
+
+
+def show_result(trainee: TrainingContext, config: RunConfig, folder: Path) -> None:
+    """Evaluate a trained run unless that is done, write its report, and print both."""
+    from rich.console import Console
+
+    from polysense.evaluation.console_tables import print_evaluation
+    from polysense.evaluation.evaluate import by_modalities, evaluate
+    from polysense.evaluation.report.report import write_report
+    from polysense.evaluation.result import FILE, read_evaluated
+
+    console = Console()
+    if not by_modalities(trainee.split.held_out):
+        print(nothing_to_evaluate(folder))
+        return
+    result = read_evaluated(folder / FILE)
+    if result is None:
+        cached, split = trainee.cache, trainee.split
+        if cached is None:  # what lies before the connector has learnt; it is done now
+            cached, split = filled_cache(trainee.model, split, config)
+        result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
+        result.save(folder)
+    report = write_report(folder, result, trainee.model, config)
+    print_evaluation(result, console)
+    console.print(
+        f"Report: {report}\nAsk:    {asking_again(result, folder, config)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def nothing_to_evaluate(folder: Path) -> str:
+    """Say why a run without captions has no scores, and what is there in their place."""
+    return (
+        "Nothing to evaluate: scores compare captions, and no held-out sample has a signal and a "
+        f"caption. The held-out losses are in {folder}/stages.\n"
+        f'Ask:    polysense ask {shlex.quote(str(folder))} FILE "What is this?"'
+    )
+
+
+def asking_again(result: Evaluation, folder: Path, config: RunConfig) -> str:
+    """Return the command that asks about the first held-out sample; of several senses, files are
+    given with theirs."""
+    from polysense.modalities.sources.source_string import relative_source
+
+    files = result.modalities[0].answers[0].files
+    several = len(config.model.modalities) > 1
+    named = [
+        (f"{file.modality}:" if several else "") + relative_source(file.path) for file in files
+    ]
+    return shlex.join(["polysense", "ask", str(folder), *named, config.evaluation.question])

@@ -1,0 +1,1 @@
+"""Conversations to ids and labels: templates, control tokens, the loss mask."""

@@ -1,0 +1,1 @@
+"""Samples to batches: sampler, feature cache, packing, prefetch."""

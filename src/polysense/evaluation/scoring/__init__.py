@@ -1,0 +1,1 @@
+"""Metrics of answers, captions and ranks."""

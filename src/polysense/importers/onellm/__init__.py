@@ -1,0 +1,1 @@
+"""OneLLM's released checkpoint."""

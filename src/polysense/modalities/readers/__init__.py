@@ -1,0 +1,1 @@
+"""File formats: one reader a format, each with its limits."""

@@ -1,0 +1,1 @@
+"""Point clouds and meshes: one cloud of points, whatever the format."""

@@ -1,0 +1,1 @@
+"""Arrays to signals: normalise, resample, spectrogram, subsample."""

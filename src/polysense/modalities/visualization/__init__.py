@@ -1,0 +1,1 @@
+"""Signals for people: pictures of what was perceived."""

@@ -1,0 +1,1 @@
+"""Connectors: features to embeddings of the LLM's width."""

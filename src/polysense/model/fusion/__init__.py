@@ -1,0 +1,1 @@
+"""Fusion: how embeddings meet the LLM."""

@@ -1,0 +1,1 @@
+"""Saving and loading as transformers does; frozen weights are referenced."""

@@ -1,0 +1,1 @@
+"""Recipes for laptops: small models, real data from package registries."""

@@ -1,0 +1,1 @@
+"""Recipes of published systems, as their papers have them."""

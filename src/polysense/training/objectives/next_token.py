@@ -1,0 +1,18 @@
+"""Objectives in the LLM's words: the next one, and which ones.
+
+Both are sums over the batch's labels, with the number of them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from polysense.model.polysense_model import PolysenseModel
+from polysense.types import Batch
+
+
+def next_token(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the labelled tokens, in nats: (sum, number of labels)."""
+    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
+    with model.multimodal_inputs(**batch) as prompt:
+        return model.next_token_loss(prompt, mask, batch["labels"], positions)

@@ -1,0 +1,1 @@
+"""What a user sees while it runs: the plan, rates, losses."""

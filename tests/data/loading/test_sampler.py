@@ -1,0 +1,44 @@
+"""The order of data and the learning rate are functions of the step alone."""
+
+from polysense.config import Stage
+from polysense.data.loading.sampler import BalancedSampler, grouped
+from polysense.training.optimizer import learning_rate
+
+TEN = (tuple(range(10)),)
+
+
+def test_every_epoch_takes_every_sample_once_in_another_order():
+    order = BalancedSampler(TEN, 4, seed=3)
+    picks = [pick for step in range(order.steps(2)) for pick in order.at(step)][:20]
+    first, second = picks[:10], picks[10:]
+    assert sorted(p.index for p in first) == sorted(p.index for p in second) == list(range(10))
+    assert [p.index for p in first] != [p.index for p in second]
+    assert {p.epoch for p in second} == {1}
+
+
+def test_a_step_asked_for_alone_is_the_same():
+    whole = BalancedSampler(TEN, 4, 3)
+    assert BalancedSampler(TEN, 4, 3).at(7) == [whole.at(step) for step in range(8)][7]
+    assert BalancedSampler(TEN, 4, 3).at(0) != BalancedSampler(TEN, 4, 4).at(0)
+
+
+def test_groups_take_turns_however_many_samples_they_have():
+    modalities = ["image"] * 20 + ["audio"] * 3
+    groups = grouped(modalities)
+    assert groups == ((20, 21, 22), tuple(range(20)))
+    order = BalancedSampler(groups, 6, seed=1)
+    picks = [pick for step in range(10) for pick in order.at(step)]
+    drawn = [pick.index for pick in picks if modalities[pick.index] == "audio"]
+    assert len(drawn) == 30
+    assert {index: drawn.count(index) for index in groups[0]} == dict.fromkeys(groups[0], 10)
+    assert max(pick.epoch for pick in picks if modalities[pick.index] == "audio") == 9
+    assert BalancedSampler(groups, 6, seed=1).at(9) == picks[-6:]
+
+
+def test_learning_rate_warms_up_and_falls_to_the_minimum():
+    stage = Stage("s", ("x",), learning_rate=1.0, min_learning_rate=0.1, warmup_ratio=0.1)
+    rates = [learning_rate(stage, step, 100) for step in range(100)]
+    assert rates[0] == 0.1
+    assert max(rates) == rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert abs(rates[-1] - 0.1) < 0.001

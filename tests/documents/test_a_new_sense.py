@@ -1,0 +1,125 @@
+"""docs/a-new-sense.md, word for word: its files are written, its commands run, its Python asks.
+
+Only the laptop recipe's LLM is swapped for the tiny random one, and nothing is fetched.
+"""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures.tiny_model import save_llm
+
+from polysense import PolysenseModel, PolysenseProcessor
+from polysense.cli.main import main
+from polysense.data.datasets import read_manifest
+from polysense.errors import PolysenseError
+from polysense.recipes.laptop.weights import LaptopData
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "a-new-sense.md"
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [(m[1], m[2]) for m in FENCE.finditer(DOCUMENT.read_text(encoding="utf-8"))]
+SENSE, DATA, ASKING = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = [
+    shlex.split(line)
+    for language, text in BLOCKS
+    if language == "bash"
+    for line in text.replace("\\\n", " ").splitlines()
+]
+
+
+def succeeds(words):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which the whole page was followed."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        nowhere = LaptopData(Path("none"), save_llm(folder / "llm"), Path("none"))
+        laptop = sys.modules["polysense.recipes.laptop.image_only"]
+        patch.setattr(laptop, "laptop_data", lambda folder: nowhere)
+        Path("ecg.py").write_text(SENSE)
+        Path("make_ecg.py").write_text(DATA)
+        for words in COMMANDS:
+            if words[0] == "python":
+                exec(compile(Path(words[1]).read_text(), words[1], "exec"), {})
+            else:
+                assert words[0] == "polysense"
+                succeeds(words[1:])
+    return folder
+
+
+def test_the_sense_is_short():
+    assert len(SENSE.splitlines()) <= 40
+    assert [words[:2] for words in COMMANDS if words[0] == "polysense"] == [
+        ["polysense", command] for command in ("train", "ask", "evaluate", "describe")
+    ]
+
+
+def test_the_manifest_is_the_one_shown(folder):
+    shown = next(text for language, text in BLOCKS if language == "jsonl")
+    manifest = folder / "hearts" / "ecg.jsonl"
+    assert manifest.read_text().startswith(shown)
+    assert len(read_manifest(manifest, ["ecg"])) == 150
+
+
+def test_asking_from_python(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    exec(compile(ASKING, "asking", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) >= 1
+
+
+def test_the_model_hears_the_heart(folder):
+    """On hearts it never met it says the speed better than with another's heart before it."""
+    log = (folder / "runs/ecg/stages/words/log.jsonl").read_text().splitlines()
+    last = [line for line in map(json.loads, log) if "val_loss" in line][-1]
+    assert last["val_loss"] < last["val_loss_shuffled"] - 0.1
+
+
+def test_the_checkpoint_finds_the_sense_and_reads_alike(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # another working folder
+    run = folder / "runs" / "ecg"
+    model, processor = (c.from_pretrained(run) for c in (PolysenseModel, PolysenseProcessor))
+    assert list(model.modalities) == list(processor.modalities) == ["ecg"]
+    assert any(name.startswith("tokenizers.ecg.") for name in model.trainable_state())
+    heart = str(folder / "hearts/000.txt")
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "ecg", "ecg": heart}]}]
+    )
+    model.save_pretrained(tmp_path / "again", include_frozen=True)
+    again = PolysenseModel.from_pretrained(tmp_path / "again")
+    assert torch.equal(again(**inputs).logits, model(**inputs).logits)
+    short = tmp_path / "short.txt"
+    short.write_text("0.1\n0.2\n")
+    with pytest.raises(PolysenseError, match="needs 1000 lines"):
+        processor.modalities["ecg"].read(str(short))
+
+
+def test_a_file_that_is_gone_or_moved(folder, tmp_path, capsys):
+    """Last: it moves the page's file for a while, as a new process would meet it."""
+    from polysense.modalities import custom as sense_files
+
+    run, file, moved = folder / "runs" / "ecg", folder / "ecg.py", tmp_path / "moved.py"
+    sense_files.load_file.cache_clear()
+    file.rename(moved)
+    try:
+        with pytest.raises(PolysenseError, match=r"ecg\.py' does not exist.*--modality"):
+            PolysenseModel.from_pretrained(run)
+        PolysenseModel.from_pretrained(run, modalities=[str(moved)])
+        assert PolysenseProcessor.from_pretrained(run, modalities=[f"{moved}:Ecg"]).modalities
+        succeeds(["describe", str(run), "--modality", str(moved)])
+        other = tmp_path / "other.py"
+        other.write_text(SENSE.replace('"ecg"', '"heart"'))
+        with pytest.raises(PolysenseError, match="has no own sense"):
+            PolysenseModel.from_pretrained(run, modalities=[str(other)])
+    finally:
+        moved.rename(file)
+        sense_files.load_file.cache_clear()

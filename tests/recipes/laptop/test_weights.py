@@ -1,0 +1,50 @@
+"""The laptop manifest: captions as written, duplicates once, drawings too."""
+
+from PIL import Image
+
+from polysense.data.datasets import read_manifest
+from polysense.recipes.laptop import weights as laptop_data
+
+
+def stamp(folder, name, colour, caption=None):
+    path = folder / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGBA", (8, 8), colour).save(path)
+    if caption is not None:
+        path.with_suffix(".txt").write_text(f"{caption}\nfr.utf8=Rien.\n", encoding="utf-8")
+
+
+def test_stamps_have_their_first_line_and_folder_and_are_taken_once(tmp_path):
+    stamps = tmp_path / "packages/stamps"
+    stamp(stamps, "animals/birds/gull", "red", "A “silver” gull—in flight…")
+    stamp(stamps, "animals/birds/gull_again", "red", "The same pixels.")
+    stamp(stamps, "animals/bare", "green")
+    stamp(stamps, "animals/empty", "blue", "")
+    lines = laptop_data.stamp_lines(stamps, tmp_path)
+    assert lines == [
+        {
+            "image": "packages/stamps/animals/birds/gull.png",
+            "caption": 'A "silver" gull, in flight...',
+            "category": "animals/birds",
+            "key": "animals/birds/gull.png",
+            "source": "stamps",
+        }
+    ]
+
+
+def test_drawings_are_taken_where_no_picture_has_their_name(tmp_path):
+    stamps = tmp_path / "stamps"
+    stamp(stamps, "a/one", "red", "One.")
+    (stamps / "a/two.txt").write_text("Two.\n")
+    for name in ("one", "two"):
+        (stamps / f"a/{name}.svg").write_text(f"<svg>{name}</svg>")
+    lines = laptop_data.stamp_lines(stamps, tmp_path)
+    assert [line["key"] for line in lines] == ["a/one.png", "a/two.svg"]
+
+
+def test_the_manifest_is_one_that_training_reads(tmp_path, monkeypatch):
+    stamps = tmp_path / "packages/tuxpaint-stamps-default" / laptop_data.STAMPS
+    stamp(stamps, "a/one", "red", "One.")
+    manifest = laptop_data.prepare_pictures(tmp_path)
+    records = read_manifest(manifest, ["image"])
+    assert [(r.key, r.caption) for r in records] == [("a/one.png", "One.")]

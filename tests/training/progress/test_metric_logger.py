@@ -1,0 +1,110 @@
+"""The log survives damage, the bar never says nan, durations are as people say them.
+
+Also polysense.training.progress.plan and polysense.training.progress.feature_progress: what is told beside it.
+"""
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from polysense.config import Stage
+from polysense.training.progress import feature_progress
+from polysense.training.progress.metric_logger import (
+    MetricLogger,
+    keep_until,
+    read_log,
+    readable_seconds,
+)
+from polysense.training.progress.plan import print_plan
+from polysense.training.validation import ValidationLosses
+
+
+def test_a_log_with_damaged_lines_stops_nothing(tmp_path):
+    log = tmp_path / "log.jsonl"
+    damaged = [b'{"step": 2, "loss": "\xff\xfe"}', b'{"step": 3', b"[3]", b'{"loss": 1}', b"\x00"]
+    lines = [b'{"step": 1, "loss": 0.5}', *damaged, b'{"step": 4}', b'{"step": 5}']
+    log.write_bytes(b"\n".join(lines))
+    assert [values["step"] for values in read_log(log)] == [1, 4, 5]
+    keep_until(log, 4)
+    assert [json.loads(line) for line in log.read_text().splitlines()] == [
+        {"step": 1, "loss": 0.5}, {"step": 4},
+    ]  # fmt: skip
+    assert read_log(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
+)
+def test_durations(seconds, said):
+    assert readable_seconds(seconds) == said
+
+
+def journal(tmp_path, terminal):
+    log = MetricLogger(tmp_path, "s", 0, 100, main=True)
+    log.console = Console(file=io.StringIO(), width=200, force_terminal=terminal)
+    log.progress.live.console = log.console
+    return log
+
+
+def test_the_last_loss_stands_beside_the_mean_and_nothing_is_nan(tmp_path):
+    with journal(tmp_path, terminal=False) as log:
+        task = log.progress.tasks[0]
+        assert task.fields["loss"] == ""
+        for step in range(1, 21):
+            log.step(step, 2.0 if step < 20 else 0.25, 0.1, 1.0, 0.5, 0.1, 0.5)
+        assert task.fields["loss"] == "loss 0.250 (mean 1.912)"
+    lines = log.console.file.getvalue().splitlines()
+    assert lines == [
+        "s 5/100  loss 2.000 (mean 2.000)  2.00 steps/s  waiting 20%  ETA 48 s",
+        "s 20/100  loss 0.250 (mean 1.912)  2.00 steps/s  waiting 20%  ETA 40 s",
+    ]
+
+
+def test_held_out_losses_that_do_not_exist_are_not_printed(tmp_path):
+    with journal(tmp_path, terminal=False) as log:
+        log.held_out(1, ValidationLosses(None, None))
+        log.held_out(2, ValidationLosses(1.5, None))
+        log.held_out(3, ValidationLosses(1.5, 2.5))
+    assert log.console.file.getvalue().splitlines() == [
+        "s step 2: held-out loss 1.500 nats a token",
+        "s step 3: held-out loss 1.500, with shuffled signals 2.500 nats a token",
+    ]
+    assert [sorted(line) for line in read_log(tmp_path / "log.jsonl")] == [
+        ["val_loss", "stage", "step"],
+        ["val_loss_shuffled", "val_loss", "stage", "step"],
+    ]
+
+
+def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
+    (tmp_path / "step-000030").mkdir()
+    stage = Stage("alignment", ("connector",), batch_size=4)
+    run = SimpleNamespace(stage=stage, data=range(160), folder=tmp_path, steps=80)
+    console = Console(file=io.StringIO(), width=200)
+    print_plan([run], console)
+    row = next(line for line in console.file.getvalue().splitlines() if "alignment" in line)
+    assert row.replace("│", " ").split() == ["alignment", "160", "4", "2", "80", "30", "connector"]
+
+
+def test_features_are_explained_and_told_with_rate_and_eta(monkeypatch):
+    now = iter(range(1000))
+    monkeypatch.setattr(feature_progress.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(feature_progress, "media_of", list)
+
+    def fill(media, advance):
+        for _ in media:
+            advance(1)
+        return {"bad": "why"}
+
+    console = Console(file=io.StringIO(), width=300)
+    cache = SimpleNamespace(count=2, folder=Path("cache"), fill=fill)
+    assert feature_progress.fill_cache(cache, range(20), console) == {"bad": "why"}
+    first, *lines = console.file.getvalue().splitlines()
+    assert "sees 20 signals once, in 2 views each" in first
+    assert "cache" in first
+    assert lines[0] == "features 2/20  1.0 a second  ETA 18 s"
+    assert len(lines) == 10
