@@ -20,7 +20,6 @@ from polysense.errors import PolysenseError
 
 UNFINISHED = ".writing-"  # in the name of what is being written
 
-
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",

@@ -5,13 +5,12 @@ It owns the text tokenizer with one placeholder per sense, and the senses' reade
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from tokenizers import AddedToken
 
-from polysense.data.chat.caption_tokenizer import CaptionTokenizer
+from polysense.data.caption_tokenizer import CaptionTokenizer
 from polysense.data.chat.chat_tokenizer import ChatForm, ChatTokenizer, Placeholder, TokenizedChat
 from polysense.data.collate import collate
 from polysense.data.formats.messages import parse_messages
@@ -24,6 +23,7 @@ from polysense.data.model_inputs import (
     one_turn_each,
     placed,
 )
+from polysense.data.placeholders import add_placeholders, placeholder_token
 from polysense.data.processor_files import ProcessorFiles
 from polysense.data.qformer_instructions import read_instructions
 from polysense.errors import PolysenseError
@@ -33,18 +33,6 @@ from polysense.types import Batch, Media, Message
 
 OPTIONS = ("add_generation_prompt", "continue_final_message", "tokenize", "return_dict",
            "return_tensors", "padding", "form")  # fmt: skip
-
-
-def placeholder_token(modality: str) -> str:
-    """Return the text that holds the place of a signal, as users see it in a rendered prompt."""
-    return f"<|{modality}|>"
-
-
-def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str, int]:
-    """Give the tokenizer one special token per sense; return {modality: id}."""
-    tokens = {name: placeholder_token(name) for name in modalities}
-    text_tokenizer.add_tokens([AddedToken(token, special=True) for token in tokens.values()])
-    return {name: text_tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
 class PolysenseProcessor(ProcessorFiles):

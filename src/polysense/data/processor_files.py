@@ -13,7 +13,7 @@ from typing import Any, Self
 from transformers import AutoTokenizer, ProcessorMixin
 
 from polysense.atomic_write import write_text
-from polysense.data.chat.caption_tokenizer import CaptionTokenizer
+from polysense.data.caption_tokenizer import CaptionTokenizer
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.modalities.custom import modality_sources, source_of

@@ -21,7 +21,6 @@ from polysense.types import Media, Message, Sample, Text
 
 Senses = Mapping[str, Modality]
 
-
 # The first is the question that evaluation asks; the third is the sense's own.
 CAPTION_QUESTIONS = (
     "What is this?",
@@ -30,7 +29,6 @@ CAPTION_QUESTIONS = (
     "What do you see?",
     "What does the {modality} show?",
 )
-
 
 CATEGORY_QUESTIONS = (
     "What kind of thing is this?",

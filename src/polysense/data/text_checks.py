@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from polysense.data.processor import placeholder_token
+from polysense.data.placeholders import placeholder_token
 from polysense.errors import PolysenseError
 
 

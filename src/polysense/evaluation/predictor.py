@@ -20,8 +20,6 @@ from polysense.model.likelihood import caption_ids, score_matrix
 from polysense.types import Batch, Message, Text
 
 Advance = Callable[[int], None]  # told how many more records are done
-
-
 BATCH = 16  # captions generated at a time
 
 

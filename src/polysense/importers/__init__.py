@@ -18,9 +18,6 @@ FAMILIES: dict[str, Importer] = {
     "onellm": read_onellm,
 }
 
-
 # Those that bring no text tokenizer: it comes with an LLM of another place.
 BORROWING = frozenset({"onellm"})
-
-
 __all__ = ["BORROWING", "FAMILIES", "Imported", "Importer"]

@@ -25,7 +25,6 @@ from polysense.model.connectors.qformer import EPSILON, TEXT_POSITIONS
 # Where BERT has the parts of our layers; queries' and texts' feed-forward begin alike.
 FEEDFORWARD = {"inner": "intermediate.dense", "outer": "output.dense", "norm": "output.LayerNorm"}
 
-
 LAYER_PARTS = {
     **{f"attention.{part}": f"attention.self.{part}" for part in ("query", "key", "value")},
     "attention.out": "attention.output.dense",
@@ -33,7 +32,6 @@ LAYER_PARTS = {
     **{f"query_feedforward.{ours}": theirs for ours, theirs in FEEDFORWARD.items()},
     **{f"text_feedforward.{ours}": theirs for ours, theirs in FEEDFORWARD.items()},
 }
-
 
 PARTS = {
     "former.norm": "bert.embeddings.LayerNorm",
@@ -43,7 +41,6 @@ PARTS = {
     "lm_head.norm": "cls.predictions.transform.LayerNorm",
     "lm_head": "cls.predictions",
 }
-
 
 TYPES = "bert.embeddings.token_type_embeddings.weight"
 

@@ -24,8 +24,6 @@ from polysense.errors import PolysenseError
 from polysense.model.hub import load_pretrained
 
 LLM, ENCODER = "llm", "encoder"  # the folders an importer writes
-
-
 SENSE = "image"  # what all families of transformers perceive
 
 

@@ -37,20 +37,14 @@ from polysense.importers.strict_loading import check_names, load_strictly
 from polysense.model.encoders.image_preprocessing import FAMILIES
 
 IMAGE, SPOKEN = "<image>", "<end_of_utterance>"
-
-
 TOWER, PERCEIVER = "model.vision_model.", "model.perceiver_resampler."
-
-
 GATED = "model.gated_cross_attn_layers."
-
 
 # The words of LLaMA, and those added to them.
 WORDS = {
     "model.embed_tokens.weight": "model.embed_tokens.additional_embedding.weight",
     "lm_head.weight": "lm_head.additional_fc.weight",
 }
-
 
 # Where our parts of a Perceiver block and of a gated block stand in theirs.
 PERCEIVER_PARTS = {
@@ -67,7 +61,6 @@ PERCEIVER_PARTS = {
     "feedforward.3": "1.c_proj",
 }
 
-
 GATED_PARTS = {
     "norm": "input_layernorm",
     "query": "cross_attn.q_proj",
@@ -82,9 +75,7 @@ GATED_PARTS = {
     "down": "mlp.down_proj",
 }
 
-
 GATES = {"attention_gate": "alpha_cross_attn", "feedforward_gate": "alpha_dense"}
-
 
 COPIED = (  # of its config into LLaMA's
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act",

@@ -32,8 +32,6 @@ from polysense.model.llm.text_tokenizer import load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
 
 IMPORT_SUMMARY = "imported.json"  # of a run: where it comes from, and where the tensors went
-
-
 REFERENCES = "references"  # below it, names in a config are relative to the folder (save_load.py)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from accelerate import PartialState
 
 from polysense.config import ModelConfig
-from polysense.data.chat.caption_tokenizer import CaptionTokenizer
+from polysense.data.caption_tokenizer import CaptionTokenizer
 from polysense.data.chat.chat_templates import template_named
 from polysense.errors import PolysenseError
 from polysense.importers.bert import load_initial, with_initial_sizes

@@ -23,7 +23,6 @@ from polysense.modalities.base import Modality
 
 PREFIX = "polysense_sense_"  # of the loaded modules' names
 
-
 # Words that manifests and messages use beside the senses' names.
 RESERVED = (
     "caption category question answer messages conversations document key id group split source "

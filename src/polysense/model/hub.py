@@ -10,7 +10,7 @@ import torch
 
 from polysense.config import Precision
 from polysense.errors import PolysenseError
-from polysense.model.llm.gguf import gguf_folder, is_gguf
+from polysense.model.gguf import gguf_folder, is_gguf
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:

@@ -23,11 +23,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 NODES = 768  # tokens of captions run in one pass: bounds the memory of their logits
-
-
 ROW_POSITIONS = 2048  # positions run in one pass where captions have rows of their own
-
-
 PROMPTS = 8  # equally long prompts run together: matrices of their size are multiplied faster
 
 

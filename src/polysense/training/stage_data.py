@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from polysense.config import RunConfig, Stage
-from polysense.data.datasets import Record, Split, read_manifest, split_records
+from polysense.data.datasets import read_manifest, split_records
 from polysense.data.loading.bad_samples import Note
 from polysense.data.loading.batches import TrainingData
 from polysense.data.loading.feature_cache import FeatureCache

@@ -6,7 +6,7 @@ from fixtures.tiny_model import save_llm
 from polysense.data.chat.chat_tokenizer import IGNORED, ChatTokenizer, Placeholder
 from polysense.data.collate import collate
 from polysense.data.formats.messages import parse_messages
-from polysense.data.processor import add_placeholders
+from polysense.data.placeholders import add_placeholders
 from polysense.errors import PolysenseError
 from polysense.model.llm.text_tokenizer import load_text_tokenizer
 

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from polysense.data.chat.chat_tokenizer import IGNORED, ChatTokenizer, Placeholder
 from polysense.data.chat.rendering import closing
-from polysense.data.processor import add_placeholders
+from polysense.data.placeholders import add_placeholders
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from polysense.data.processor import placeholder_token
+from polysense.data.placeholders import placeholder_token
 from polysense.errors import unknown_name
 from polysense.modalities import MODALITIES
 
@@ -19,7 +19,6 @@ PARTED = (
     f"{{%- set cut = m['content'].rpartition('{placeholder_token('image')}') -%}}"
     "{%- set shown, said = cut[0] + cut[1], cut[2] -%}"
 )
-
 
 # Vicuna's turns; a picture has a line of its own.
 LLAVA = (
@@ -30,7 +29,6 @@ LLAVA = (
     "{%- endfor -%}{%- if add_generation_prompt -%}{{- 'ASSISTANT:' -}}{%- endif -%}"
 )
 
-
 # Pictures come first, even before the begin-of-text token.
 BLIP2 = (
     PARTED + "{{- shown -}}{%- if loop.first -%}{{- bos_token -}}{%- endif -%}"
@@ -39,7 +37,6 @@ BLIP2 = (
     "{%- else -%}{{- said + ' ' -}}{%- endif -%}{%- endfor -%}"
 )
 
-
 # The instruction as it is: no words around it.
 INSTRUCTBLIP = (
     PARTED + "{{- shown -}}{%- if loop.first -%}{{- bos_token -}}{%- endif -%}"
@@ -47,14 +44,12 @@ INSTRUCTBLIP = (
     "{%- else -%}{{- said -}}{%- endif -%}{%- endfor -%}"
 )
 
-
 # OneLLM: signals, then the system message, then turns; each ends in a line that begins with ###.
 # Signals of the first question stand before everything, those of later ones before their words.
 SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the human's questions."
 )
-
 
 ONELLM = (
     "{%- macro words(content) -%}{%- set rest = namespace(text=content) -%}"
@@ -74,11 +69,9 @@ ONELLM = (
     "{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{- ' Assistant:' -}}{%- endif -%}"
 )
 
-
 # IDEFICS: a mark on either side of every picture, one between two; each turn is a line. The
 # instructed ones end every turn with a mark, the others end what they say with the text.
 AROUND = "<fake_token_around_image>"
-
 
 IDEFICS = (
     "{{- bos_token -}}{%- for m in messages -%}"
@@ -90,14 +83,10 @@ IDEFICS = (
     "END{%- endfor -%}{%- if add_generation_prompt -%}{{- '\nAssistant:' -}}{%- endif -%}"
 )
 
-
 IDEFICS_BASE = IDEFICS.replace(
     "END", "{%- if m['role'] == 'assistant' -%}{{- eos_token -}}{%- endif -%}"
 )
-
-
 IDEFICS_INSTRUCT = IDEFICS.replace("END", "{{- '<end_of_utterance>' -}}")
-
 
 TEMPLATES: dict[str, str] = {
     "llava": LLAVA,
@@ -107,7 +96,6 @@ TEMPLATES: dict[str, str] = {
     "idefics": IDEFICS_BASE,
     "idefics-instruct": IDEFICS_INSTRUCT,
 }
-
 
 # What an LLM learnt to write behind its answer, in place of its end-of-text token: a line's begin,
 # or a token of its own.

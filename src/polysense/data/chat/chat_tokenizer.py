@@ -20,8 +20,6 @@ from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
 
 ChatForm = Literal["plain", "template"]
-
-
 IGNORED = -100
 
 

@@ -19,14 +19,8 @@ from polysense.errors import PolysenseError
 
 # Unicode keeps these for a program's own use: no text that is exchanged has them.
 BEGIN, END, ANSWER = "\ufdd0", "\ufdd1", "\ufdd2"
-
-
 MARKED = re.compile(f"{BEGIN}(\\d+){END}")
-
-
 ANCHOR = "\n"  # tokenizers put a space at a text's beginning, and none after a line's end
-
-
 Offsets = list[tuple[int, int]]
 
 

@@ -21,10 +21,7 @@ from polysense.data.chat.control_tokens import ANSWER, ControlTokens
 from polysense.errors import PolysenseError
 
 Turn = dict[str, str]  # "role" and "content", as templates take them
-
-
 NO_THINKING = {"enable_thinking": False, "thinking": False}  # Qwen3 and others; DeepSeek-V3.1
-
 
 THOUGHTS = {
     "<think>": "</think>",

@@ -11,11 +11,7 @@ from polysense.data.chat.rendering import OTHER, Turn
 from polysense.errors import PolysenseError
 
 ASKED: Turn = {"role": "user", "content": "What is this?"}
-
-
 AGAIN: Turn = {"role": "user", "content": "And here?"}
-
-
 SAID: Turn = {"role": "assistant", "content": "A line."}
 
 

@@ -21,7 +21,6 @@ from polysense.types import Media, Message, Part, Role, Text
 
 FORMS = ("question", "messages", "conversations", "document")
 
-
 ROLES: dict[str, Role] = {
     "human": "user",
     "gpt": "assistant",

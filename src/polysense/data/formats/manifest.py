@@ -28,17 +28,9 @@ TEXT_KEYS = (
     "caption", "category", "question", "answer", "key", "id", "group", "split", "source",
     "system",
 )  # fmt: skip
-
-
 TURN_KEYS = ("messages", "conversations", "document")
-
-
 KNOWN_KEYS = (*TEXT_KEYS, *TURN_KEYS)
-
-
 UNREAD_KEYS = ("model",)  # LLaVA's lines say who wrote them
-
-
 FindFile = Callable[[str], Any]  # a file's name, as a line has it, to where it lies
 
 

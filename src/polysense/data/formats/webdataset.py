@@ -30,14 +30,8 @@ from polysense.modalities.sources.file_parts import FileSlice
 from polysense.modalities.sources.tar_index import read_members
 
 SAMPLE = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")  # key and ending; others are no samples
-
-
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-
-
 TEXT_BYTES = 2**20  # of a caption or a line; a longer one is no such thing
-
-
 Files = dict[str, FileSlice]  # a sample's files by their endings
 
 

@@ -18,8 +18,6 @@ from polysense.errors import PolysenseError
 from polysense.types import Media
 
 FILE = "bad-samples.jsonl"
-
-
 Note = Callable[[dict[Media, str]], None]  # takes media and what is wrong with them
 
 

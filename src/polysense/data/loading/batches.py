@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from polysense.data.chat.caption_tokenizer import CaptionTokenizer, caption_of
+from polysense.data.caption_tokenizer import CaptionTokenizer, caption_of
 from polysense.data.chat.chat_tokenizer import ChatForm, TokenizedChat
 from polysense.data.collate import collate
 from polysense.data.loading.bad_samples import Note

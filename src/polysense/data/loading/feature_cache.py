@@ -31,11 +31,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Media
 
 SHARD = 256
-
-
 CHECKSUM = "crc32"
-
-
 READERS = max(2, (os.cpu_count() or 2) // 2)  # threads that decode while the encoder sees
 
 

@@ -13,8 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
-
-
 Wanted = TypeVar("Wanted")
 
 

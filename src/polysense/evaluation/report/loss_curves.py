@@ -9,10 +9,7 @@ from polysense.atomic_write import replacing
 from polysense.training.progress.metric_logger import read_log
 
 ACROSS = 3  # stages side by side
-
-
 GREY = "#808797"  # of text and lines: seen on white and on black
-
 
 LINES = (
     ("loss", "training", {"color": "#9aa7c7", "linewidth": 0.9, "alpha": 0.8}),

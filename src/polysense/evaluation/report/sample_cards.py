@@ -22,13 +22,8 @@ from polysense.modalities.read_signal import read_signal
 from polysense.modalities.sources.source_string import parse_source
 
 THUMBNAIL = (480, 240)  # pixels, at most
-
-
 SHOWN = 18  # samples a sense
-
-
 PLAYED = 200_000  # bytes up to which a file is put into the page
-
 
 # What browsers play: the element, and the type it is told.
 PLAYERS = {

@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 Grams = Counter[tuple[str, ...]]
-
-
 ORDERS = range(1, 5)
 
 

@@ -20,7 +20,6 @@ ENDS = frozenset(
     """.split()
 )
 
-
 # "A slice of lemon" is a lemon, "The baby of a gnu" is no gnu: only measures pass "of".
 MEASURES = frozenset(
     """
@@ -29,13 +28,11 @@ MEASURES = frozenset(
     """.split()
 )
 
-
 LEADING = frozenset(
     """
     a an the some this that these those two three four five six it its
     """.split()
 )
-
 
 PLURALS = {
     "feet": "foot",

@@ -18,11 +18,7 @@ from polysense.evaluation.scoring.head_noun import same_noun
 from polysense.model.likelihood import ranks
 
 Item = TypeVar("Item")
-
-
 ROTATIONS = 8
-
-
 LABEL_SHARE = 0.4  # distinct captions to records, up to which captions count as labels
 
 

@@ -14,17 +14,13 @@ from dataclasses import dataclass
 import torch
 
 PREFIX = "llma."
-
-
 CLIP, VISUAL = "clip.", "clip.visual."
-
 
 # Our senses and what the release calls them.
 SENSES = {
     "image": "image", "video": "video", "audio": "audio", "point": "point", "depth": "rgbd",
     "normal": "rgbn", "imu": "imu", "fmri": "fmri",
 }  # fmt: skip
-
 
 # Senses with a tokenizer of their own: (its layer in ours, in theirs, what it has).
 TOKENIZERS = {
@@ -34,14 +30,12 @@ TOKENIZERS = {
     "fmri": ("linear", "fmri", ("weight", "bias")),
 }
 
-
 # What the release keeps of CLIP's text side, and the projection that no feature passes.
 LEFT_OUT = tuple(
     PREFIX + CLIP + name
     for name in ("token_embedding.weight", "positional_embedding", "ln_final.weight",
                  "ln_final.bias", "text_projection", "logit_scale", "visual.proj")
 )  # fmt: skip
-
 
 LLAMA_LAYER = {
     "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
@@ -51,12 +45,10 @@ LLAMA_LAYER = {
     "post_attention_layernorm": "ffn_norm",
 }  # fmt: skip
 
-
 CLIP_LAYER = {
     "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }  # fmt: skip
-
 
 EXPERT_LAYER = {
     **{part: f"attention.{part}" for part in ("wq", "wk", "wv", "wo")},
@@ -64,7 +56,6 @@ EXPERT_LAYER = {
     "attention_norm": "attention_norm",
     "ffn_norm": "ffn_norm",
 }
-
 
 KINDS = ("weight", "bias")
 

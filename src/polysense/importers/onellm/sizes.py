@@ -22,8 +22,6 @@ from polysense.importers.onellm.names import PREFIX, VISUAL
 from polysense.modalities import AudioModality
 
 Shapes = Mapping[str, torch.Size]
-
-
 LLAMA_HEAD = 128
 
 

@@ -27,23 +27,11 @@ from polysense.modalities.readers.media_container import (
 )
 
 LIBSNDFILE = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF")
-
-
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1_000, 768_000, 64
-
-
 PEAK = 32.0  # of full scale 1: louder samples are integers that somebody took for floats
-
-
 BLOCK = 2**16  # frames decoded at a time
-
-
 UNKNOWN_SIZE = 0x7F000000  # bytes: what a WAV's header says and more stands for "unknown"
-
-
 MISSING = 0.1  # seconds that may lack of the promised ones: encoders round up to their blocks
-
-
 MARGIN = 0.05  # seconds beyond the needed ones, so that resampling sees no edge there
 
 

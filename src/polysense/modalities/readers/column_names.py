@@ -10,32 +10,18 @@ import re
 from collections.abc import Iterable
 
 AXES = "xyz"
-
-
 SIGNS = {
     "²": "2", "⁻": "-", "¹": "1", "·": " ", "^": "", "µ": "u", "μ": "u",
     "°": "deg ", "º": "deg ", "˚": "deg ",
 }  # fmt: skip
-
-
 POINT_AXIS = re.compile(
     r"^(?:(?:points?|pt|p|pos|position|coords?|coordinate|vertex)_?)?(?P<axis>[xyz])"
     r"(?:_?(?:coords?|coordinate|pos))?(?:_(?:m|cm|mm|km|ft))?$"
 )
-
-
 WORDS_OF_AXES = {"easting": "x", "northing": "y", "elevation": "z"}
-
-
 COLOUR = re.compile(r"^(?:(?:diffuse|scalar|colou?r|rgb|rgba)_?)?(?P<part>red|green|blue|r|g|b)f?$")
-
-
 PACKED = ("rgb", "rgba")
-
-
 HARMONICS = ("f_dc_0", "f_dc_1", "f_dc_2")
-
-
 TINT = re.compile(r"colou?r|^(?:f_dc_\d+|rgba?|albedo|hue|hsv)$")
 
 

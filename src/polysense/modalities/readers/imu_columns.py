@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 
 
 ACCELERATION = re.compile(r"acc(?!ura)|^a$")
-
-
 ROTATION = re.compile(r"gyr|angular_?vel|rotation_?rate|omega|^[gw]$")
-
-
 GLUED = (  # what an axis may follow without a break: accX, ax, but not accuracy
     r"(?:(?:^|.*_)[agw]|.*(?:acc|accel|accelerometer|acceleration|gyr|gyro|gyroscope|rotation"
     r"|rate|vel|velocity|omega))"
 )
-
-
 AXIS_FIRST = re.compile(r"^(?P<axis>[xyz])_(?P<sensor>.+)$")
-
 
 FORMS = [
     re.compile(r"^(?P<sensor>.+)_(?P<axis>[xyz])(?:_(?P<rest>.+))?$"),
@@ -41,9 +34,7 @@ FORMS = [
     AXIS_FIRST,
 ]
 
-
 SENSORS = {"accelerometer": ACCELERATION, "gyroscope": ROTATION}
-
 
 SECONDS = {
     "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0,
@@ -52,21 +43,14 @@ SECONDS = {
     "ns": 1e-9, "nsec": 1e-9, "nanos": 1e-9, "nanosecond": 1e-9, "nanoseconds": 1e-9,
 }  # fmt: skip
 
-
 TIME_WORDS = (
     r"(?:unix|epoch|elapsed|relative|sample|sensor|system|logging|since|start|in|utc|local)"
 )
-
-
 TIME = re.compile(
     rf"^(?:{TIME_WORDS}_)*(?:time|time_?stamp|t|date_?time|elapsed|epoch)(?:_{TIME_WORDS})*"
     rf"(?:_(?P<unit>{'|'.join(SECONDS)}))?$|^(?P<alone>{'|'.join(SECONDS)})(?:_{TIME_WORDS})*$"
 )
-
-
 LIKE_TIME = re.compile(r"time|stamp|elapsed|date|clock|millis|sec(?:ond)?s?$")
-
-
 SLOWEST, FASTEST = 1.0, 20_000.0  # Hz of motion sensors
 
 

@@ -13,13 +13,8 @@ import numpy as np
 from polysense.errors import PolysenseError
 
 SECOND = r"(?:s|sec|secs|second|seconds)"
-
-
 A_SECOND = rf"_?(?:per_)?{SECOND}(?:_?1)?"
-
-
 SQUARED = rf"_?(?:2|squared|(?:per_)?{SECOND})"
-
 
 UNITS = {
     "g": re.compile(r"(?:std_|standard_)?(?:g|gs|g_?force|g_?units?|gravit(?:y|ies))"),
@@ -30,19 +25,10 @@ UNITS = {
     "deg/s": re.compile(rf"(?:degs?|degrees?){A_SECOND}|dps"),
 }
 
-
 LONGEST = 5  # words of a unit: "meters per second per second"
-
-
 RESTING = 0.08  # how near to 1 the median acceleration lies that is in g
-
-
 STANDARD_GRAVITY = 9.81
-
-
 MOST_G = 5.0  # median acceleration in g: nobody bears more for long
-
-
 MOST_TURNING = 70.0  # rad/s; sensors end at 2000 or 4000 degrees a second
 
 

@@ -22,8 +22,6 @@ FORMATS = (
     "mov matroska gif apng avi mpegts mpeg flv ogg asf "
     "wav w64 mp3 aac flac aiff caf amr ac3 eac3 au"
 ).split()
-
-
 MOST_PIXELS = 36_000_000  # of one frame: a little more than 8K video
 
 

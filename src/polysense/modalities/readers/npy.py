@@ -17,8 +17,6 @@ import numpy as np
 from polysense.errors import PolysenseError
 
 NPY = b"\x93NUMPY"
-
-
 ZIP = b"PK\x03\x04"
 
 

@@ -15,13 +15,8 @@ from xml.parsers import expat
 from polysense.errors import PolysenseError
 
 DEEPEST = 200  # elements inside one another; resvg overflows its stack at some thousands
-
-
 SECONDS = 20
-
-
 MEMORY = 2 * 2**30  # bytes of address space
-
 
 # The child: drawing on standard input, side in pixels as argument, PNG on standard output.
 CHILD = f"""

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 SEPARATORS = {".csv": ",;\t", ".tsv": "\t"}
-
-
 MISNAMED = "damaged or not what its name says"  # what a file is whose parser fails
-
-
 SUFFIXES = (".npy", ".npz", ".parquet", *SEPARATORS)
 
 

@@ -19,8 +19,6 @@ from polysense.errors import PolysenseError
 from polysense.modalities.readers.media_container import duration
 
 CLIP_SECONDS = 1.0
-
-
 FAR_SECONDS = 10.0  # the usual longest way between key frames: nearer moments are decoded up to
 
 

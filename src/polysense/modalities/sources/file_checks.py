@@ -33,7 +33,6 @@ DAMAGE = (
     HeaderDataError,
 )  # fmt: skip
 
-
 UNSUPPORTED = {
     "memory": "needs more memory than there is: make it smaller",
     "FFmpeg": "is of a kind that FFmpeg does not decode: convert it to another",

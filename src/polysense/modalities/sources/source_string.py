@@ -17,8 +17,6 @@ from polysense.modalities.sources.file_parts import FileGroup, FileSlice
 from polysense.modalities.sources.tar_index import read_members
 
 GROUP = re.compile(r"\w+=[^,]+(,\w+=[^,]+)+")
-
-
 ARCHIVE = ".tar"
 
 

@@ -17,20 +17,10 @@ from polysense.errors import PolysenseError
 from polysense.modalities.sources.file_parts import FileSlice
 
 INDEX = ".index.json"
-
-
 VERSION = 1
-
-
 BLOCK = 512  # bytes: a tar's unit; one of zeros says that it ends here
-
-
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7z": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-
-
 Entry = tuple[str, int, int]  # name, start, size
-
-
 Stamp = tuple[int, int]  # an archive's size in bytes, and when it was changed, in nanoseconds
 
 

@@ -14,8 +14,6 @@ import torch
 from polysense.errors import PolysenseError
 
 POINTS_IN_CACHE = 2**16  # of clouds that are sampled together on a processor: 2 MB of buffers
-
-
 CHUNK_BYTES = 64 * 2**20  # of the distances that `nearest` holds at once
 
 

@@ -15,14 +15,8 @@ from functools import lru_cache
 import numpy as np
 
 FRAME_SECONDS, STEP_SECONDS = 0.025, 0.010
-
-
 PREEMPHASIS = 0.97
-
-
 LOWEST_HZ = 20.0
-
-
 FLOOR = 1.1920929e-07  # the smallest energy, float32's epsilon
 
 

@@ -6,25 +6,20 @@ and has its options checked here.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from polysense.errors import PolysenseError
-from polysense.modalities.base import Modality
 
 Colour = tuple[float, ...]  # red green blue
-
-
 CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
-
-
 CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
-
-
 FITS = ("pad", "crop", "stretch")
 
 
-def check_colours(modality: Modality, *options: str) -> None:
+def check_colours(modality: Any, *options: str) -> None:
     """Make tuples of options (JSON knows lists only) and check that they have a value a colour."""
     for option in options:
         values = tuple(getattr(modality, option))

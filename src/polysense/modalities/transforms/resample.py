@@ -14,8 +14,6 @@ import numpy as np
 from polysense.errors import PolysenseError
 
 MISSING = 0.1  # the share of readings, or of the window, that may be missing
-
-
 PASSED = 0.8  # of the new rate's Nyquist frequency, what the filter lets through
 
 

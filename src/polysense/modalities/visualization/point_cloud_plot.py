@@ -11,17 +11,9 @@ import numpy as np
 from PIL import Image
 
 PAPER = np.array([250.0, 250.0, 252.0])
-
-
 INK = np.array([52.0, 84.0, 128.0])  # of a cloud whose points all have one colour
-
-
 TURN, TILT = math.radians(35), math.radians(25)  # how the cloud is turned and seen from above
-
-
 FOG = 0.55  # share of the paper's colour at the farthest point
-
-
 LIGHT = np.array([-0.4, 0.6, 0.7])  # towards the light: left, up, to the viewer
 
 

@@ -10,14 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 WIDTH, HEIGHT = 320, 180  # pixels of traces and heat maps
-
-
 MOST_TRACES = 12  # more rows than this are easier to read as a heat map
-
-
 PAPER = "#fcfcfd"
-
-
 COLOURS = ("#e8590c", "#2b8a3e", "#3b5bdb", "#9c36b5", "#0b7285", "#a61e4d")
 
 

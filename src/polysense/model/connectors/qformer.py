@@ -20,11 +20,7 @@ from polysense.model.connectors.base import Branch, OutputProjection, head_width
 from polysense.model.initialization import keep_variance
 
 AttentionMode = Literal["separate", "joint", "causal"]
-
-
 TEXT_POSITIONS = 512
-
-
 EPSILON = 1e-12  # BERT's
 
 

@@ -15,8 +15,6 @@ from polysense.model.connectors.base import OutputProjection
 from polysense.model.connectors.qformer import EPSILON, QFormer, QFormerBranch
 
 TEMPERATURE = 0.07  # at the start; it is learnt
-
-
 TEMPERATURES = (0.001, 0.5)  # BLIP's bounds: learnt below 0, similarity would turn around
 
 
@@ -39,7 +37,7 @@ class QFormerPretrainingBranch(QFormerBranch):
     """A Q-Former that learns from signals and their captions; for the LLM, a QFormerBranch.
 
     `space` is the width in which queries and captions are compared, 256 in BLIP-2. Captions are
-    text_ids [N, L] of the Q-Former's own tokenizer (data/chat/caption_tokenizer.py) with text_mask [N, L].
+    text_ids [N, L] of the Q-Former's own tokenizer (data/caption_tokenizer.py) with text_mask [N, L].
     """
 
     def __init__(

@@ -32,7 +32,6 @@ VARIANTS = {
     "lite4": (1.4, 1.8, 300),
 }
 
-
 # repeats, kernel, stride, expansion, channels in, channels out
 STAGES = (
     (1, 3, 1, 1, 32, 16),
@@ -44,9 +43,7 @@ STAGES = (
     (1, 3, 1, 6, 192, 320),
 )
 
-
 WIDTH = 1280
-
 
 # What the packaged weights were trained with: pixels of 0..255 as (pixel - 127) / 128.
 MEAN, STD = 127 / 255, 128 / 255

@@ -21,8 +21,6 @@ from torch import nn
 from polysense.model.fusion.merge_embeddings import merge_embeddings
 
 INTERACTIONS = ("input", "cross_attention", "llama_adapter", "visual_expert")
-
-
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
 

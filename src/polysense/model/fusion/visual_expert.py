@@ -23,8 +23,6 @@ from polysense.model.fusion.llm_hooks import LLMHooks, decoder_layers, for_beams
 # Names of the linear layers, of LLaMA and its kin, that a sense has weights of its own for: those
 # before attention (fused in Phi-3) and of the feed-forward network. One set of each is needed.
 ATTENTION = (("q_proj", "k_proj", "v_proj"), ("qkv_proj",))
-
-
 FEEDFORWARD = (("gate_proj", "up_proj", "down_proj"), ("gate_up_proj", "down_proj"))
 
 

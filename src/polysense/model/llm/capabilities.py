@@ -27,7 +27,6 @@ REACHES = (
     "original_max_position_embeddings",
 )
 
-
 PROMPT, BRANCH = 5, 24  # of the trial tree: a branch so long that ALiBi's distances go wrong
 
 

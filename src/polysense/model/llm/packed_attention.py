@@ -14,8 +14,6 @@ from polysense.model.llm.next_token_loss import logits_at
 from polysense.model.llm.probe import REFUSALS, alike, once, some_embeddings, untouched
 
 PackedForm = Literal["positions", "mask"]
-
-
 _forms: WeakKeyDictionary[nn.Module, PackedForm | None] = WeakKeyDictionary()
 
 

@@ -16,7 +16,6 @@ from torch import nn
 
 Found = TypeVar("Found")
 
-
 # What an LLM raises that takes no such argument, or no mask of this shape.
 REFUSALS = (
     AttributeError,

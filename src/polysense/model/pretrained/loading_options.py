@@ -17,7 +17,6 @@ from polysense.errors import PolysenseError, unknown_name
 
 HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")
 
-
 PRECISIONS: dict[Any, Precision | None] = {
     "auto": None,
     "bfloat16": "bf16",
@@ -26,9 +25,7 @@ PRECISIONS: dict[Any, Precision | None] = {
     torch.float32: "fp32",
 }
 
-
 QUANTIZED = "the LLM and encoder are loaded in bf16 or fp32 (dtype=)"
-
 
 REFUSED = {
     "quantization_config": QUANTIZED,
@@ -49,7 +46,6 @@ REFUSED = {
     "gguf_file": "a checkpoint of ours is safetensors; give the LLM's file with llm=",
     "adapter_kwargs": "load an adapter with PeftModel.from_pretrained(model, folder)",
 }
-
 
 # What says no more than what happens anyway; AutoModel gives some of them always.
 NEUTRAL: dict[str, Any] = {

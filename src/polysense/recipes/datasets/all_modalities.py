@@ -23,7 +23,6 @@ from polysense.recipes.datasets.manifest_lines import Line
 
 MANIFEST = "senses.jsonl"
 
-
 PROVENANCE: dict[str, str] = {
     **pictures.PROVENANCE,
     **videos.PROVENANCE,

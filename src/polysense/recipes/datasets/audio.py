@@ -28,28 +28,13 @@ from polysense.recipes.datasets.manifest_lines import (
 from polysense.recipes.laptop.weights import first_line
 
 PROVENANCE = {"audio": "real: recorded speech and sound effects of Tux Paint's stamps"}
-
-
 RATE = 16_000  # Hz
-
-
 LOUDNESS = 0.08  # root mean square of every file, full scale being 1
-
-
 SILENCE = 0.002  # files below this root mean square hold nothing
-
-
 PIECE = 2.0  # seconds of an effect
-
-
 PIECES = 4  # at most, of one recording
-
-
 SPOKEN = 100  # recordings of a language
-
-
 SPOKEN_SECONDS = (0.6, 4.0)
-
 
 LANGUAGES = {
     "fr": "French",
@@ -59,7 +44,6 @@ LANGUAGES = {
     "bg": "Bulgarian",
     "el": "Greek",
 }
-
 
 # Folders of stamps, and what sounds there.
 KINDS = {

@@ -27,11 +27,7 @@ PROVENANCE = {
     "depth": "rendered: depth in mm of real meshes (Sweet Home 3D's furniture)",
     "normal": "rendered: surface normals of real meshes (Sweet Home 3D's furniture)",
 }
-
-
 SIZE = 128
-
-
 PER_CLASS = 24
 
 

@@ -34,28 +34,13 @@ from polysense.recipes.laptop.weights import stamp_lines
 from polysense.recipes.package_registry import wheel
 
 PROVENANCE = {"fmri": "simulated: real pictures' features through a random map, response and noise"}
-
-
 VOXELS = 1024
-
-
 REPEATS = 3
-
-
 PICTURES = 16  # of a class
-
-
 SIZE = 160  # pixels a side of what the network sees
-
-
 NOISE = 1.0  # standard deviation of the noise in time, of that of the answers
-
-
 SCANS, SCAN_SECONDS = 16, 1.6
-
-
 CORRELATION = 0.4  # of the noise of one scan with the one before
-
 
 # Folders of stamps, and what is seen there.
 KINDS = {

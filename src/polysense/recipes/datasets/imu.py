@@ -27,19 +27,10 @@ from polysense.recipes.datasets.manifest_lines import (
 from polysense.recipes.package_registry import wheel
 
 PROVENANCE = {"imu": "real: smartwatch recordings (seglearn's exercises, BasicMotions' activities)"}
-
-
 SECONDS = 2.0
-
-
 WINDOWS = 3  # of one recording
-
-
 GRAVITY = 9.80665  # m/s^2
-
-
 HEADER = "t,ax,ay,az,gx,gy,gz"
-
 
 EXERCISES = {
     "PEN": "swinging an arm like a pendulum",
@@ -50,7 +41,6 @@ EXERCISES = {
     "TRAP": "pulling the shoulder blades back",
     "ROW": "doing upright rows",
 }
-
 
 ACTIVITIES = {
     "standing": "standing still",

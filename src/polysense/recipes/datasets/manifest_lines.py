@@ -19,11 +19,7 @@ from polysense.data.datasets import TEXT_KEYS
 from polysense.recipes.package_registry import converted
 
 Line = dict[str, str]
-
-
 HELD_OUT = 0.15  # share of a class's groups
-
-
 LINES = "lines.jsonl"
 
 

@@ -25,22 +25,11 @@ from polysense.recipes.datasets.manifest_lines import digest, held_out_groups
 from polysense.recipes.package_registry import converted, debian_package
 
 LIBRARY = "usr/share/sweethome3d/furniture"
-
-
 CATALOGUE = "PluginFurnitureCatalog.properties"
-
-
 PER_CLASS = 10
-
-
 MAX_BYTES = 1_300_000  # of one OBJ file: finer models take long, and a small map shows no more
-
-
 GREY = (150, 150, 150)
-
-
 SAME_DESIGN = 0.01  # difference of the sides of two bounding boxes
-
 
 # A class, and the names (in lower case) of the catalogue that mean it.
 CLASSES = {

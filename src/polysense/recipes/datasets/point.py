@@ -26,17 +26,9 @@ from polysense.recipes.datasets.rendering import Pose
 PROVENANCE = {
     "point": "real: meshes of Sweet Home 3D's furniture, made by people; points sampled from them"
 }
-
-
 POINTS = 2048
-
-
 PER_CLASS = 24
-
-
 NOISE = 0.01  # standard deviation, of the radius
-
-
 CROPPED = 0.2  # at most this share of the points is lost
 
 

@@ -14,11 +14,7 @@ import numpy as np
 from polysense.errors import PolysenseError
 
 FIELD_OF_VIEW = 45.0  # degrees
-
-
 NEAR = 0.05  # metres
-
-
 LIGHT = np.array([0.4, 0.6, 0.7]) / np.linalg.norm([0.4, 0.6, 0.7])
 
 

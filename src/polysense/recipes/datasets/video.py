@@ -29,19 +29,10 @@ from polysense.recipes.datasets.point import draws, mesh_line
 from polysense.recipes.datasets.rendering import Pose, render, shade
 
 PROVENANCE = {"video": "rendered: real meshes (Sweet Home 3D's furniture), set in motion"}
-
-
 SIZE = 96
-
-
 FRAMES = 16
-
-
 RATE = 8  # frames a second
-
-
 PER_CLASS = 16
-
 
 # A motion: (where it starts, how far it is gone in 0..1) -> where it is. Left and right are those
 # of the side that faces the viewer.

@@ -33,7 +33,6 @@ from polysense.recipes.published.onellm import FIRST, SECOND, THIRD
 
 PICTURE: dict[str, Any] = {"fit": "pad"}
 
-
 SENSES: dict[str, dict[str, Any]] = {
     "image": {"trim": True, "margin": 0.05},
     "video": {"clips": 3, "crops": 1},
@@ -44,7 +43,6 @@ SENSES: dict[str, dict[str, Any]] = {
     "imu": {"samples": 100, "rate": 50.0, "stride": 5},
     "fmri": {"voxels": 1024, "tokens": 4},
 }
-
 
 # What of a projection a sense has for itself: all but the experts.
 OWN_PARTS = tuple(

@@ -29,13 +29,8 @@ from polysense.recipes.published.blip2 import REPRESENTATION
 from polysense.training.objectives import objective_named
 
 CAPTION_SHARE = 0.6  # of the steps, shared by a recipe's stages on captions
-
-
 GRID = 4  # features of a picture: GRID x GRID
-
-
 RATE = 1e-3
-
 
 # What a connector has on a laptop; what stands at None here is as in the recipe.
 SIZES: dict[str, dict[str, Any]] = {
@@ -49,7 +44,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "upm": {"width": 384, "layers": 1, "heads": 6, "queries": 6, "feedforward": 768},
     "abstractor": {"width": 384, "layers": 1, "queries": 9},
 }  # fmt: skip
-
 
 # Those whose embeddings know their place (training/objectives/token_alignment.py).
 SPELLING = frozenset({"resampler", "upm", "abstractor"})

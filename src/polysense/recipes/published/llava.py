@@ -13,8 +13,6 @@ from polysense.config import ConnectorConfig, ModelConfig, RunConfig
 from polysense.recipes.published.stages import captions, clip, instructions, own_pairs, vicuna
 
 PROJECTOR = ("connector",)
-
-
 WHOLE = ("connector", "llm")
 
 

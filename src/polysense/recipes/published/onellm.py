@@ -21,11 +21,7 @@ from polysense.config import (
 from polysense.errors import PolysenseError
 
 FIRST = ("image",)
-
-
 SECOND = ("video", "audio", "point")
-
-
 THIRD = ("depth", "normal", "imu", "fmri")
 
 

@@ -20,11 +20,8 @@ from polysense.errors import PolysenseError
 
 SAMPLES_AT_ONCE = 32  # of a batch, over all processes; the rest is accumulated
 
-
 # BLIP-2's EVA-CLIP ViT-g/14, whose class token the Q-Former reads too.
 EVA = EncoderConfig("transformers", "Salesforce/blip2-itm-vit-g", class_token=True)
-
-
 OPEN_CLIP = EncoderConfig("transformers", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
 
 

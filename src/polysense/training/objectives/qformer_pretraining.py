@@ -30,8 +30,6 @@ from polysense.training.objectives.all_gather import (
 from polysense.types import Batch, Sample
 
 SMOOTHING = 0.1  # of the labels of contrast and caption
-
-
 LEAST = 1e-4  # so that every wrong pair can be drawn
 
 

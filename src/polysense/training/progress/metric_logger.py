@@ -25,8 +25,6 @@ from polysense.atomic_write import write_text
 from polysense.training.validation import ValidationLosses
 
 LOG = "log.jsonl"
-
-
 FIRST_TOLD, TOLD_EVERY = 5, 20  # steps that are printed where there is no bar
 
 

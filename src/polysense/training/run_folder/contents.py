@@ -20,14 +20,8 @@ from polysense.training.run_folder.lock import FILE as LOCK
 from polysense.training.run_folder.place import check_run_folder
 
 RUN_FILE = "run.json"
-
-
 STAGES = "stages"
-
-
 MODEL_FILES = ("config.json", "model.safetensors")
-
-
 NAMED = 4  # differing values that an error names
 
 

@@ -22,8 +22,6 @@ from polysense.modalities.sources.file_parts import FileSlice, content_digest, p
 from polysense.types import Media
 
 FILE = "data.json"
-
-
 DIGITS = 16  # hexadecimal, of SHA-256: enough to tell data of one run apart
 
 

@@ -16,11 +16,7 @@ import numpy as np
 from polysense.errors import PolysenseError
 
 GREY = 0.4  # of points without a colour: what OpenShape and Objaverse's clouds use
-
-
 SPARE = 4  # rows drawn for each point wanted, in case some are no numbers
-
-
 FARTHEST = 1e30  # beyond it a coordinate is damage, and its square no number
 
 

@@ -20,17 +20,13 @@ from polysense.modalities.readers.point_cloud.columns import harmonic_colours, n
 
 HEADER_BYTES = 2**16
 
-
 PLY_TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
     "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8",
 }  # fmt: skip
 
-
 NAN_BITS = 0x7FC00000  # of the NaN that processors write
-
-
 LAS_COLOURS = {2: 20, 3: 28, 5: 28, 7: 30, 8: 30, 10: 30}  # point format: byte of its red
 
 

@@ -21,16 +21,9 @@ from polysense.modalities.readers.column_names import listed
 from polysense.modalities.readers.point_cloud.cloud import GREY, Cloud, Reading, finite
 
 TEXTURE_PIXELS = 89_000_000
-
-
 STL_TEXT = 4096  # bytes in which the first facet of a text STL stands
-
-
 STL_HEADER = 84  # bytes of a binary STL: a title, and the number of faces
-
-
 STL_FACE = 50
-
 
 # What glTF files may require: extensions whose absence changes neither form nor base colour.
 EXTENSIONS = (
@@ -40,7 +33,6 @@ EXTENSIONS = (
     "KHR_materials_transmission", "KHR_materials_volume", "KHR_materials_iridescence",
     "KHR_materials_anisotropy", "KHR_materials_dispersion", "KHR_xmp_json_ld",
 )  # fmt: skip
-
 
 COMPRESSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 

@@ -33,8 +33,6 @@ from polysense.modalities.readers.point_cloud.columns import (
 from polysense.modalities.readers.text_numbers import decimal_mark, is_number, text_encoding
 
 SEARCHED = 100  # lines in which the first numbers must stand
-
-
 MOST_COLUMNS = 9  # that are looked at where no line names them
 
 

@@ -20,8 +20,6 @@ from polysense.model.hub import load_pretrained
 from polysense.types import Message, Text
 
 LONGEST = 32  # ids of a caption, as in BLIP-2's pretraining; what is longer is cut, [SEP] stays
-
-
 MARKS = {"cls_token": "[CLS]", "sep_token": "[SEP]", "bos_token": "[DEC]"}
 
 

@@ -5,7 +5,7 @@ from fixtures.tiny_model import save_llm
 from fixtures.tiny_qformer import save_bert
 from transformers import AutoTokenizer
 
-from polysense.data.chat.caption_tokenizer import LONGEST, CaptionTokenizer, caption_of
+from polysense.data.caption_tokenizer import LONGEST, CaptionTokenizer, caption_of
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
 

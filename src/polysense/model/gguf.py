@@ -17,11 +17,7 @@ from polysense.errors import PolysenseError
 from polysense.modalities.sources.file_checks import DAMAGE
 
 SUFFIX = ".gguf"
-
-
 MAGIC = b"GGUF"
-
-
 SAMPLE = 1 << 20  # bytes of each place that is looked at to tell files apart
 
 
