@@ -37,12 +37,10 @@ from polysense.config import (
     RunConfig,
     Stage,
 )
-from polysense.data.chat.chat_tokenizer import IGNORED
 from polysense.data.loading.batches import TrainingData
 from polysense.data.loading.feature_cache import FeatureCache, media_of
 from polysense.data.prompts import samples_for
 from polysense.model.llm.next_token_loss import next_token_loss
-from polysense.model.llm.packed_attention import packed_inputs
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.trainable import freeze_all_but
 from polysense.training.allocator import keep_freed_memory
@@ -100,12 +98,11 @@ class Side:
 
 def bare(model: PolysenseModel, batch: dict[str, Any]) -> Callable[[], Any]:
     """Return forward and backward of the LLM alone on the rows of a packed batch."""
-    targets = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
     words = model.llm.get_input_embeddings()(batch["input_ids"].clamp(max=8)).requires_grad_()
-    inputs = packed_inputs(model.llm, batch["position_ids"])
+    given = (model.llm, model.capabilities, words, batch["labels"], None, batch["position_ids"])
 
     def run() -> None:
-        loss = next_token_loss(model.llm, words, targets, IGNORED, inputs)
+        loss, _ = next_token_loss(*given)
         torch.autograd.grad(loss, words)
 
     return run

@@ -18,8 +18,8 @@ from measuring.pictures import draw_bars
 from polysense.data.chat.chat_tokenizer import IGNORED, TokenizedChat
 from polysense.data.collate import collate
 from polysense.data.loading.packing import collate_packed
+from polysense.model.llm.capabilities import LLMCapabilities, find_capabilities
 from polysense.model.llm.next_token_loss import next_token_loss
-from polysense.model.llm.packed_attention import packed_inputs
 from polysense.types import Batch
 
 
@@ -34,14 +34,18 @@ def captioned(samples: int, places: int, vocabulary: int) -> list[TokenizedChat]
     return encoded
 
 
-def step(llm, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
+def step(
+    llm, capabilities: LLMCapabilities, batch: Batch, embeddings: torch.Tensor
+) -> torch.Tensor:
     """Run forward and backward; return the summed loss."""
-    targets = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
-    if "position_ids" in batch:
-        inputs = packed_inputs(llm, batch["position_ids"])
-    else:
-        inputs = {"attention_mask": batch["attention_mask"]}
-    loss = next_token_loss(llm, embeddings, targets, IGNORED, inputs)
+    loss, _ = next_token_loss(
+        llm,
+        capabilities,
+        embeddings,
+        batch["labels"],
+        batch.get("attention_mask"),
+        batch.get("position_ids"),
+    )
     torch.autograd.grad(loss, embeddings)
     return loss.detach()
 
@@ -56,6 +60,7 @@ def main() -> None:
     add_place(parser, repeats=5)
     options = parser.parse_args()
     llm = some_llm(options)
+    capabilities = find_capabilities(llm)
     items = captioned(options.samples, options.places, llm.config.vocab_size)
     none = [{}] * len(items)
     batches = {
@@ -66,8 +71,8 @@ def main() -> None:
     for name, batch in batches.items():
         batch = batch.to(options.device)
         words = llm.get_input_embeddings()(batch["input_ids"]).requires_grad_()
-        losses[name] = float(step(llm, batch, words))
-        ways[name] = partial(step, llm, batch, words)
+        losses[name] = float(step(llm, capabilities, batch, words))
+        ways[name] = partial(step, llm, capabilities, batch, words)
     runs = interleaved(ways, options.repeats, options.device)
     rates = {name: len(items) / spent for name, spent in medians(runs).items()}
     tokens = sum(len(item.ids) for item in items)

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 
 from polysense.data.chat.chat_tokenizer import IGNORED
+from polysense.model.llm.capabilities import language_head
 from polysense.model.llm.linear_cross_entropy import linear_loss
-from polysense.model.llm.next_token_loss import language_head
 from polysense.model.llm.packed_attention import packed_inputs
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.loop import StageRun
@@ -46,14 +46,15 @@ def profile(
 ) -> dict[str, float]:
     """Return the median seconds of each part of a packed step; the LLM's head must be known."""
     clock, llm = Clock(), model.llm
-    head = language_head(llm)
-    assert head is not None
+    capabilities = model.capabilities
+    assert capabilities.logit_transform is not None
+    head = language_head(llm, capabilities.logit_transform)
     for number in range(rounds):
         optimizer.zero_grad(set_to_none=True)
         with clock.on("reading features, packing rows"):
             batch = run.data.batch(run.order.at(number)).to(model.device)
             targets = functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
-            inputs = packed_inputs(llm, batch["position_ids"])
+            inputs = packed_inputs(llm, batch["position_ids"], capabilities.packed_form)
         with clock.on("connector and splice, forward"):
             context = model.multimodal_inputs(**batch)
             prompt = context.__enter__()

@@ -22,6 +22,7 @@ import torch
 from polysense.errors import unknown_name
 
 Role = Literal["system", "user", "assistant"]
+IGNORED = -100  # the label of a position that is not predicted, as in transformers
 
 
 @dataclass(frozen=True)

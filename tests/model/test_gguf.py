@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from polysense.cache_folder import cache_folder
 from polysense.config import LanguageModelConfig
 from polysense.errors import PolysenseError
-from polysense.model.llm import gguf as reading
+from polysense.model import gguf as reading
 from polysense.model.llm.load import load_llm
 from polysense.model.llm.text_tokenizer import load_text_tokenizer
 

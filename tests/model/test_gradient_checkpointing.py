@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from test_interaction import KINDS, asked, config_of, made
+from fixtures.tiny_fusion import KINDS, asked, config_of, made
 
 from polysense.config import LoraConfig
 from polysense.errors import PolysenseError

@@ -48,7 +48,7 @@ def test_embeddings_and_marks_are_as_large_as_what_the_embedding_layer_gives(fam
     assert embedding_scale(llm) == pytest.approx(float(given.std()), rel=1e-4)
     weight = llm.get_input_embeddings().weight
     assert embedding_scale(llm) == pytest.approx(float(weight.std()) * factor, rel=1e-3)
-    marked = build_fusion(FusionConfig("cross_attention", every=1), llm, ["image"])
+    marked = build_fusion(FusionConfig("cross_attention", every_n_layers=1), llm, ["image"])
     assert torch.allclose(marked.placeholder_embeddings["image"], given.mean(dim=0), atol=1e-5)
 
 

@@ -41,7 +41,7 @@ def test_likelihoods_equal_a_plain_forward_pass(llm, nodes, trees, reach, monkey
         lambda module, args, kwargs: lengths.append(kwargs["inputs_embeds"].shape[1]),
         with_kwargs=True,
     )
-    found = likelihoods(llm, prompts, captions, LLMCapabilities(True, trees, reach))
+    found = likelihoods(llm, prompts, captions, LLMCapabilities(None, trees, reach, None))
     hook.remove()
     if reach in (8, 10):
         assert max(lengths) <= reach

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 from accelerate import init_empty_weights
-from test_interaction import KINDS, asked, made
+from fixtures.tiny_fusion import KINDS, asked, made
 from transformers.utils import ModelOutput
 
 from polysense import PolysenseModel

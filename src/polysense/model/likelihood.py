@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from polysense.model.llm.capabilities import LLMCapabilities, row_logits
-from polysense.model.llm.packed_attention import branch_logits
+from polysense.model.llm.capabilities import LLMCapabilities
+from polysense.model.llm.selected_logits import branch_logits, row_logits
 from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 

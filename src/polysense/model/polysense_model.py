@@ -9,25 +9,26 @@ Everything is found by the modality's name; nothing here knows a particular sens
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 
-from polysense.errors import PolysenseError, unknown_name
+from polysense.errors import unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.connectors.build import build_connector, normed_width
 from polysense.model.encoders.base import Encoder
 from polysense.model.encoders.build import build_encoder
 from polysense.model.encoders.modality_tokenizer import build_tokenizer
+from polysense.model.forward_options import checked_options, loss_output
 from polysense.model.fusion.base import Fusion
 from polysense.model.fusion.build import build_fusion
+from polysense.model.fusion.llm_hooks import LLMHooks
 from polysense.model.fusion.merge_embeddings import placeholder_mask
 from polysense.model.generation import Generation
 from polysense.model.hub import compute_dtype
@@ -35,12 +36,10 @@ from polysense.model.llm.capabilities import LLMCapabilities, check_llm, find_ca
 from polysense.model.llm.input_embeddings import embedding_scale
 from polysense.model.llm.load import load_llm
 from polysense.model.llm.next_token_loss import next_token_loss
-from polysense.model.llm.packed_attention import packed_inputs
 from polysense.model.pretrained.save_load import SaveLoadMixin
 from polysense.model.transformers_methods import TransformersMethods
 from polysense.types import check_batch_keys
 
-IGNORED = -100
 Instructions = dict[str, dict[str, torch.Tensor]]  # {modality: {text_ids, text_mask [N, L]}}
 
 
@@ -97,8 +96,12 @@ class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedM
 
     @cached_property
     def capabilities(self) -> LLMCapabilities:
-        """What was found out about the LLM; to be asked for outside of `multimodal_inputs`."""
-        return find_capabilities(self.llm)
+        """What was found out about the LLM, tried once as if no fusion had been put into it."""
+        with ExitStack() as stack:
+            for module in self.fusion.modules():
+                if isinstance(module, LLMHooks):
+                    stack.enter_context(module.suspended())
+            return find_capabilities(self.llm)
 
     def num_placeholders_per_signal(self, modality: str) -> int:
         """Return how many places one signal of `modality` takes in the text."""
@@ -197,65 +200,23 @@ class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedM
         """Return logits [B, T, V]; with `labels` the mean loss instead, which never makes them.
 
         `options` are the LLM's own (use_cache, output_hidden_states, return_dict ...); with labels
-        `num_items_in_batch` is what the summed loss is divided by (accumulation).
+        `num_items_in_batch` is what the summed loss is divided by (gradient accumulation).
         """
-        options = {name: value for name, value in options.items() if value is not None}
-        if "inputs_embeds" in options:
-            raise PolysenseError(
-                "forward takes input_ids with places for signals, not inputs_embeds: give "
-                "embeddings={modality: [N, M, D]} for signals that were perceived already"
-            )
-        given = {"signals": signals, "features": features, "instructions": instructions}
+        options = checked_options(options, has_labels=labels is not None)
+        if embeddings is None:
+            embeddings = self.encode_signals(signals, features, instructions)  # {name: [N, M, D]}
         with self.multimodal_inputs(
-            input_ids, position_ids=position_ids, embeddings=embeddings, **given
-        ) as prompt:
-            if labels is not None:
-                return self._mean_loss(prompt, attention_mask, labels, position_ids, **options)
-            if position_ids is not None:
-                options["position_ids"] = position_ids
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                options.setdefault("use_cache", False)  # a layer run twice would fill it twice
-            return self.llm(inputs_embeds=prompt, attention_mask=attention_mask, **options)
-
-    def _mean_loss(
-        self,
-        prompt: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        labels: torch.Tensor,
-        position_ids: torch.Tensor | None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        return_dict: bool = True,
-        use_cache: bool = False,
-        **others: Any,
-    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
-        """Return the loss alone; an option that asks for more is an error."""
-        if asked := [name for name, value in others.items() if value is not False]:
-            raise PolysenseError(
-                f"forward with labels gives the loss alone, and not {', '.join(sorted(asked))}: "
-                "call it without labels for that"
+            input_ids, position_ids=position_ids, embeddings=embeddings
+        ) as inputs_embeds:  # [B, T, D]
+            if labels is None:
+                if position_ids is not None:
+                    options["position_ids"] = position_ids
+                if self.gradient_checkpointing and torch.is_grad_enabled():
+                    options.setdefault("use_cache", False)  # a layer run twice would fill it twice
+                return self.llm(
+                    inputs_embeds=inputs_embeds, attention_mask=attention_mask, **options
+                )  # logits [B, T, V]
+            total, num_labels = next_token_loss(
+                self.llm, self.capabilities, inputs_embeds, labels, attention_mask, position_ids
             )
-        total, count = self.next_token_loss(prompt, attention_mask, labels, position_ids)
-        count = count.clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        output = CausalLMOutputWithPast(loss=total / count)
-        return output if return_dict else output.to_tuple()
-
-    def next_token_loss(
-        self,
-        embeddings: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        labels: torch.Tensor,
-        position_ids: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Next-token loss in nats: (sum over labels, number of labels).
-
-        To be called inside `multimodal_inputs`, with the embeddings [B, T, D] that it gives.
-        Rows hold one sample each, and `attention_mask` [B, T] marks their padding; or several, and
-        `position_ids` [B, T] restart at 0 with each: they do not see one another then.
-        """
-        targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-        if position_ids is None:
-            inputs: dict[str, Any] = {"attention_mask": attention_mask}
-        else:
-            inputs = packed_inputs(self.llm, position_ids)
-        total = next_token_loss(self.llm, embeddings, targets, IGNORED, inputs)
-        return total, (targets != IGNORED).sum()
+        return loss_output(total, num_labels, **options)

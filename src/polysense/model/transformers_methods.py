@@ -22,7 +22,6 @@ class TransformersMethods:
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
     llm: Any
-    fusion: nn.Module
 
     @classmethod
     def can_generate(cls) -> bool:
@@ -56,7 +55,8 @@ class TransformersMethods:
         self.llm.set_output_embeddings(value)
 
     def set_attn_implementation(self, *args: Any, **options: Any) -> None:
-        """Choose how the LLM attends."""
+        """Choose how the LLM attends; what was found out about it is found out anew."""
+        vars(self).pop("capabilities", None)
         self.llm.set_attn_implementation(*args, **options)
 
     def enable_input_require_grads(self) -> None:

@@ -13,7 +13,7 @@ from polysense.errors import unknown_name
 from polysense.modalities import build_modalities
 from polysense.model.connectors.build import branch_makers
 from polysense.model.encoders.build import ENCODERS
-from polysense.model.fusion.base import INTERACTIONS
+from polysense.model.fusion.base import FUSION_KINDS
 from polysense.training.objectives import objective_named
 from polysense.training.stages import stages_until
 
@@ -29,7 +29,7 @@ def check_names(config: RunConfig, until: str | None = None) -> None:
     for what, kind, known in (
         ("encoder", model.encoder.kind, ENCODERS),
         ("connector", model.connector.kind, connectors),
-        ("fusion", model.fusion.kind, INTERACTIONS),
+        ("fusion", model.fusion.kind, FUSION_KINDS),
     ):
         if kind not in known:
             raise unknown_name(what, kind, known)

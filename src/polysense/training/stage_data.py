@@ -18,7 +18,6 @@ from polysense.data.processor import PolysenseProcessor
 from polysense.data.prompts import samples_for, task_for
 from polysense.data.records import Record, Split, first_file
 from polysense.errors import PolysenseError
-from polysense.model.llm.packed_attention import packed_form
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.trainable import named
 from polysense.training.objectives import objective_named
@@ -133,7 +132,7 @@ def training_data(trainee: TrainingContext, stage: Stage, records: list[Record])
     objective = objective_named(stage.objective)
     # Instructions are read sample by sample, and packing changes the samples' order.
     alone = trainee.processor.instruction_tokenizer is not None or not objective.packs
-    shared = stage.packing and not alone and packed_form(trainee.model.llm)
+    shared = stage.packing and not alone and trainee.model.capabilities.packed_form is not None
     packed_length = stage.packed_length if shared else None
     captions = None
     if objective.pairs:

@@ -4,35 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fixtures.tiny_model import tiny_config
-from PIL import Image
+from fixtures.tiny_fusion import KINDS, asked, config_of, made
 
 from polysense import PolysenseModel
-from polysense.config import FusionConfig
 from polysense.errors import PolysenseError
 from polysense.evaluation.report.model_summary import part_rows
-from polysense.model.fusion.build import arranged
+from polysense.model.fusion.base import PLACEHOLDER_KINDS
+from polysense.model.fusion.placeholder_fusion import arrange_media
 from polysense.training.run import build, resolve, train
 
-KINDS = {
-    "cross_attention": FusionConfig("cross_attention", every_n_layers=1, heads=2, feedforward=16),
-    "llama_adapter": FusionConfig("llama_adapter", layers=2, prompts=3),
-    "visual_expert": FusionConfig("visual_expert"),
-}
-MARKED = ["cross_attention", "llama_adapter"]
 LOOKING = list(KINDS)
-
-
-def config_of(folder, kind):
-    config = tiny_config(folder, steps_scale=0.5, kind="qformer")
-    model = replace(
-        config.model,
-        fusion=KINDS.get(kind, FusionConfig(kind)),
-        llm=replace(config.model.llm, lora=None),
-        connector=replace(config.model.connector, width=8, queries=3),
-    )
-    stage = replace(config.stages[0], trainable=("connector", "fusion"))
-    return replace(config, model=model, stages=(stage,))
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +21,7 @@ def parts(tmp_path_factory):
     return tmp_path_factory.mktemp("fusion") / "parts"
 
 
-def made(parts, kind, opened=True):
-    """A model and its processor, the interaction at random or as it begins."""
-    torch.manual_seed(0)
-    model, processor = build(resolve(config_of(parts, kind)))
-    torch.manual_seed(4)
-    with torch.no_grad():
-        for name, weight in model.fusion.named_parameters():
-            if opened:
-                weight.fill_(0.7) if name.endswith("gate") else weight.normal_(std=0.2)
-    return model.eval(), processor
-
-
-def asked(text, *colours):
-    shown = [{"type": "image", "image": Image.new("RGB", (30, 20), c)} for c in colours]
-    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
-
-
-@pytest.mark.parametrize("kind", MARKED)
+@pytest.mark.parametrize("kind", sorted(PLACEHOLDER_KINDS))
 @torch.inference_mode()
 def test_the_bare_llm_at_first_bit_for_bit(parts, kind):
     model, processor = made(parts, kind, opened=False)
@@ -187,8 +151,8 @@ def test_signals_of_two_senses_stand_in_reading_order():
     eye, ear = torch.full((2, 3, 4), 1.0), torch.full((3, 3, 4), 2.0)
     eye[1] += 10
     ear[2] += 10
-    media, held = arranged(ids, {"eye": 8, "ear": 9}, {"eye": eye, "ear": ear}, 4)
+    media, held = arrange_media(ids, {"eye": 8, "ear": 9}, {"eye": eye, "ear": ear}, 4)
     assert held.cumsum(1).tolist() == [[0, 1, 1, 2, 3], [0, 0, 1, 1, 2]]
     assert media[:, :, 0, 0].tolist() == [[1, 2, 2], [12, 11, 0]]
     with pytest.raises(PolysenseError, match="of as many embeddings"):
-        arranged(ids, {"eye": 8, "ear": 9}, {"eye": eye[:, :2], "ear": ear}, 4)
+        arrange_media(ids, {"eye": 8, "ear": 9}, {"eye": eye[:, :2], "ear": ear}, 4)

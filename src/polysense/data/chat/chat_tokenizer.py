@@ -17,10 +17,9 @@ from typing import Any, Literal, Self
 from polysense.data.chat.control_tokens import MARKED, ControlTokens
 from polysense.data.chat.rendering import ChatTemplate, Turn
 from polysense.errors import PolysenseError
-from polysense.types import Media, Message, Text
+from polysense.types import IGNORED, Media, Message, Text
 
 ChatForm = Literal["plain", "template"]
-IGNORED = -100
 
 
 @dataclass(frozen=True)

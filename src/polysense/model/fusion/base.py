@@ -20,7 +20,9 @@ from torch import nn
 
 from polysense.model.fusion.merge_embeddings import merge_embeddings
 
-INTERACTIONS = ("input", "cross_attention", "llama_adapter", "visual_expert")
+FUSION_KINDS = ("input", "cross_attention", "llama_adapter", "visual_expert")
+# Kinds whose signals hold one placeholder each, and whose embeddings do not stand in the text.
+PLACEHOLDER_KINDS = frozenset({"cross_attention", "llama_adapter"})
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
 
 

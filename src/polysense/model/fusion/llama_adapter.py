@@ -141,5 +141,5 @@ def attention_of(layer: nn.Module, llm: str) -> Any:
                 return module
     raise PolysenseError(
         f"fusion.kind=llama_adapter needs attention with {', '.join(PROJECTIONS)} as in LLaMA, and "
-        f"{llm} has none such: use gated or input"
+        f"{llm} has none such: use cross_attention or input"
     )

@@ -13,8 +13,6 @@ from transformers.cache_utils import Cache
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
-from polysense.model.llm.next_token_loss import language_head
-from polysense.model.llm.packed_attention import packed_form
 from polysense.model.llm.probe import some_embeddings, untouched
 
 Seen = TypeVar("Seen")
@@ -36,19 +34,26 @@ class LLMHooks(nn.Module, Generic[Seen]):
         self.hooks: list[RemovableHandle] = [
             first.register_forward_pre_hook(self._note_past, with_kwargs=True)
         ]
-        # What is found out by trying the LLM (probe.py) is found out on the bare one.
-        self._try_bare = lambda: (language_head(llm), packed_form(llm))
 
     @contextmanager
     def with_context(self, view: Seen) -> Iterator[None]:
         """Let the LLM see `view` inside this context; with activation checkpointing the backward
         pass belongs inside too."""
-        self._try_bare()
         self.view, self.past = view, 0
         try:
             yield
         finally:
             self.view, self._ran = None, (None, 0)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let the LLM be, inside this context, as if nothing had been put into it."""
+        kept = self.view, self.past, self._ran
+        self.view = None
+        try:
+            yield
+        finally:
+            self.view, self.past, self._ran = kept
 
     def remove(self) -> None:
         """Take it out of the LLM again."""

@@ -8,7 +8,8 @@ for text and W x + difference x for a sense. So the model begins, bit for bit, a
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,9 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
+from polysense.model.fusion.base import Embeddings, InputFusion
 from polysense.model.fusion.llm_hooks import LLMHooks, decoder_layers, for_beams
+from polysense.model.fusion.merge_embeddings import merge_embeddings, placeholder_mask
 
 # Names of the linear layers, of LLaMA and its kin, that a sense has weights of its own for: those
 # before attention (fused in Phi-3) and of the feed-forward network. One set of each is needed.
@@ -88,7 +91,7 @@ def expert_linears(layer: nn.Module, llm: str) -> dict[str, Any]:
     if any("visual_expert" in name for name, _ in layer.named_modules()):
         raise PolysenseError(
             f"fusion.kind=visual_expert needs one feed-forward network a layer, and {llm} is a "
-            "mixture of experts: use gated, adapter or input"
+            "mixture of experts: use cross_attention, llama_adapter or input"
         )
     found = {
         name.rsplit(".", 1)[-1]: module
@@ -105,3 +108,25 @@ def expert_linears(layer: nn.Module, llm: str) -> dict[str, Any]:
             f"and down_proj as in LLaMA; those of {llm} have {', '.join(sorted(found)) or 'none'}"
         )
     return {name: found[name] for names in sets if names for name in names}
+
+
+class VisualExpertFusion(InputFusion):
+    """As at the input; and an expert in the LLM has weights of its own for those places."""
+
+    def __init__(self, expert: VisualExpert) -> None:
+        super().__init__()
+        self.expert = expert
+
+    @contextmanager
+    def conditioned_on(
+        self,
+        words: torch.Tensor,
+        input_ids: torch.Tensor,
+        placeholders: Mapping[str, int],
+        embeddings: Embeddings,
+        position_ids: torch.Tensor | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield the words with the embeddings in place, which are the expert's."""
+        prompt = merge_embeddings(words, input_ids, placeholders, embeddings)
+        with self.expert.conditioned_on(placeholder_mask(input_ids, placeholders)):
+            yield prompt

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from polysense.errors import PolysenseError
-from polysense.model.llm.next_token_loss import logits_at
-from polysense.model.llm.packed_attention import branch_logits, packed_form
+from polysense.model.llm.linear_cross_entropy import LanguageHead
+from polysense.model.llm.packed_attention import PackedForm, packed_inputs
 from polysense.model.llm.probe import REFUSALS, alike, some_embeddings, some_words, untouched
+from polysense.model.llm.selected_logits import branch_logits, row_logits
 
 # Config fields that say how far a layer looks back, or from where on its positions change.
 REACHES = (
@@ -31,17 +32,32 @@ PROMPT, BRANCH = 5, 24  # of the trial tree: a branch so long that ALiBi's dista
 
 
 @dataclass(frozen=True)
+class LogitTransform:
+    """What an LLM does to the product of its hidden states and its head.
+
+    scale    factor of the logits (Cohere's logit_scale, 1 / Granite's logits_scaling)
+    softcap  c of c * tanh(logits / c) (Gemma 2's final_logit_softcapping), or None
+    """
+
+    scale: float = 1.0
+    softcap: float | None = None
+
+
+@dataclass(frozen=True)
 class LLMCapabilities:
     """What an LLM can do.
 
-    packs    samples may share a row, kept apart by position ids or a mask
-    trees    captions may share a row as a prefix tree, each token seeing its own beginning only
-    reach    the longest row in which that holds; None: any
+    packed_form      how it is told where samples begin that share a row; None: it cannot be
+                     (recurrent LLMs as Mamba, and those whose positions come from the mask: ALiBi)
+    trees            captions may share a row as a prefix tree, each token seeing its own beginning
+    reach            the longest row in which that holds; None: any
+    logit_transform  what turns its head's product into its logits; None: unknown
     """
 
-    packs: bool
+    packed_form: PackedForm | None
     trees: bool
     reach: int | None
+    logit_transform: LogitTransform | None
 
     def runs_trees(self, length: int) -> bool:
         """Whether a prefix tree may be run in a row of so many positions."""
@@ -49,10 +65,18 @@ class LLMCapabilities:
 
 
 def find_capabilities(llm: Any) -> LLMCapabilities:
-    """Try an LLM. No hook of ours may act meanwhile."""
+    """Try an LLM. No hook of fusion may act meanwhile."""
     return LLMCapabilities(
-        packs=packed_form(llm) is not None, trees=_scores_trees(llm), reach=shortest_reach(llm)
+        packed_form=find_packed_form(llm),
+        trees=scores_trees(llm),
+        reach=shortest_reach(llm),
+        logit_transform=find_logit_transform(llm),
     )
+
+
+def language_head(llm: Any, transform: LogitTransform) -> LanguageHead:
+    """Return the head that turns the decoder's last hidden state into the LLM's logits."""
+    return LanguageHead(llm.get_output_embeddings(), transform.scale, transform.softcap)
 
 
 def shortest_reach(llm: Any) -> int | None:
@@ -86,7 +110,51 @@ def check_llm(llm: Any, name: str) -> None:
             ) from error
 
 
-def _scores_trees(llm: Any) -> bool:
+def find_logit_transform(llm: Any) -> LogitTransform | None:
+    """Return the transform that the LLM's config speaks of, if it gives the LLM's logits."""
+    config = llm.config.get_text_config()
+    linear, decoder = llm.get_output_embeddings(), llm.get_decoder()
+    if linear is None or decoder is llm or not hasattr(linear, "weight"):
+        return None
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    transform = LogitTransform(scale, getattr(config, "final_logit_softcapping", None))
+    with untouched(llm):
+        embeddings = some_embeddings(llm, 4)[None]
+        given = llm(inputs_embeds=embeddings, use_cache=False).logits
+        try:
+            states = decoder(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        except REFUSALS:
+            return None  # its `get_decoder` gives something else (ModernBERT's a linear layer)
+        found = language_head(llm, transform)(states)
+        return transform if alike(found, given, llm.dtype) else None
+
+
+def find_packed_form(llm: Any) -> PackedForm | None:
+    """Compare two rows of samples with the same samples alone, first by positions, then by mask."""
+    rows = [[5, 3, 1], [2, 7]]
+    forms: list[PackedForm] = ["positions"]
+    # A window of attention is in the mask that the LLM makes itself; ours would replace it.
+    if getattr(llm.config.get_text_config(), "sliding_window", None) is None:
+        forms.append("mask")
+    with untouched(llm):
+        words = some_embeddings(llm, 9)
+        packed = torch.stack([torch.cat([words[:length] for length in row]) for row in rows])
+        positions = torch.tensor([[p for n in row for p in range(n)] for row in rows])
+        alone = llm(inputs_embeds=words[None], use_cache=False).logits[0]
+        wanted = torch.stack([torch.cat([alone[:length] for length in row]) for row in rows])
+        for form in forms:
+            inputs = packed_inputs(llm, positions.to(packed.device), form)
+            try:
+                found = llm(inputs_embeds=packed, use_cache=False, **inputs).logits
+            except REFUSALS:
+                continue
+            if alike(found, wanted, llm.dtype):
+                return form
+    return None
+
+
+def scores_trees(llm: Any) -> bool:
     """Compare a tree of two branches behind a prompt with each branch by itself."""
     words = some_words(llm, PROMPT + 2 * BRANCH).tolist()
     reach = shortest_reach(llm)
@@ -104,17 +172,3 @@ def _scores_trees(llm: Any) -> bool:
             if not alike(logits, row_logits(llm, prompt, [ids])[0], llm.dtype):
                 return False
     return True
-
-
-def row_logits(llm: Any, prompts: torch.Tensor, rows: list[list[int]]) -> torch.Tensor:
-    """Run each of C equally long rows of tokens behind each of prompts [N, T, D].
-
-    Returns logits [N * C, 1 + n, V], a prompt's rows side by side: after the prompt, and after each
-    token. There is no padding and no mask, so that it is right for every LLM.
-    """
-    start, device = prompts.shape[1], prompts.device
-    ids = torch.tensor(rows, dtype=torch.long, device=device)
-    words = llm.get_input_embeddings()(ids).to(prompts.dtype).repeat(len(prompts), 1, 1)
-    inputs = torch.cat([prompts.repeat_interleave(len(rows), dim=0), words], dim=1)
-    columns = torch.arange(start - 1, inputs.shape[1], device=device)
-    return logits_at(llm, columns, inputs_embeds=inputs, use_cache=False)

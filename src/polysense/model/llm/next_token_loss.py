@@ -2,78 +2,65 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
 from torch.nn import functional
 
-from polysense.model.llm.linear_cross_entropy import LanguageHead, linear_loss
-from polysense.model.llm.probe import REFUSALS, alike, once, some_embeddings, untouched
-
-_after_head: WeakKeyDictionary[nn.Module, dict[str, Any] | None] = WeakKeyDictionary()
-
-
-def language_head(llm: Any) -> LanguageHead | None:
-    """Return the head that turns the decoder's last hidden state into the LLM's logits, if known.
-
-    None where the LLM does something to its logits that LanguageHead does not describe.
-    """
-    after = once(_after_head, llm, _find_after_head)
-    return None if after is None else LanguageHead(llm.get_output_embeddings(), **after)
+from polysense.model.llm.capabilities import LLMCapabilities, language_head
+from polysense.model.llm.linear_cross_entropy import linear_loss
+from polysense.model.llm.packed_attention import packed_inputs
+from polysense.model.llm.selected_logits import logits_at
+from polysense.types import IGNORED
 
 
 def next_token_loss(
-    llm: Any, embeddings: torch.Tensor, targets: torch.Tensor, ignored: int, inputs: dict[str, Any]
+    llm: Any,
+    capabilities: LLMCapabilities,
+    inputs_embeds: torch.Tensor,
+    labels: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    position_ids: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the next-token loss in nats: (sum over labels, number of labels).
+
+    Rows of inputs_embeds [B, T, D] hold one sample each, and `attention_mask` [B, T] marks their
+    padding; or several, and `position_ids` [B, T] restart at 0 with each: they do not see one
+    another then. Labels [B, T] are the rows' token ids, or IGNORED.
+    """
+    targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)  # what comes next  [B, T]
+    if position_ids is None:
+        inputs: dict[str, Any] = {"attention_mask": attention_mask}
+    else:
+        inputs = packed_inputs(llm, position_ids, capabilities.packed_form)
+    total = summed_loss(llm, capabilities, inputs_embeds, targets, inputs)
+    return total, (targets != IGNORED).sum()
+
+
+def summed_loss(
+    llm: Any,
+    capabilities: LLMCapabilities,
+    inputs_embeds: torch.Tensor,
+    targets: torch.Tensor,
+    inputs: dict[str, Any],
 ) -> torch.Tensor:
-    """Return the summed cross-entropy, in nats, at the targets [B, T] that are not `ignored`.
+    """Return the summed cross-entropy, in nats, at the targets [B, T] that are not IGNORED.
 
-    embeddings: [B, T, D]; `inputs` are the LLM's other arguments. Hidden states are gathered at the
-    labels before the head sees them; where the head is unknown, the LLM itself makes the logits of
-    every column that some row has a label in.
+    `inputs` are the LLM's other arguments. Hidden states are gathered at the targets before the
+    head sees them; where the head's transform is unknown, the LLM itself makes the logits of every
+    column that some row has a target in.
     """
-    here = targets != ignored
-    head = language_head(llm)
-    if head is not None:
-        states = llm.get_decoder()(inputs_embeds=embeddings, use_cache=False, **inputs)
-        return linear_loss(head, states.last_hidden_state[here], targets[here])
-    columns = here.any(dim=0).nonzero().squeeze(1)
-    logits = logits_at(llm, columns, inputs_embeds=embeddings, use_cache=False, **inputs)
-    wanted = targets[:, columns].flatten()
+    has_target = targets != IGNORED  # [B, T]
+    if capabilities.logit_transform is not None:
+        head = language_head(llm, capabilities.logit_transform)
+        states = llm.get_decoder()(inputs_embeds=inputs_embeds, use_cache=False, **inputs)
+        hidden = states.last_hidden_state[has_target]  # [K, D]
+        return linear_loss(head, hidden, targets[has_target])
+    columns = has_target.any(dim=0).nonzero().squeeze(1)
+    logits = logits_at(llm, columns, inputs_embeds=inputs_embeds, use_cache=False, **inputs)
     return functional.cross_entropy(
-        logits.float().flatten(0, 1), wanted, ignore_index=ignored, reduction="sum"
+        logits.float().flatten(0, 1),
+        targets[:, columns].flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
     )
-
-
-def logits_at(llm: Any, columns: torch.Tensor, **inputs: Any) -> torch.Tensor:
-    """Return an LLM's logits [B, len(columns), V] at some columns; others are not made, if it can.
-
-    An LLM that has no `logits_to_keep`, or has it and takes no notice, makes those of all.
-    """
-    if "logits_to_keep" not in inspect.signature(llm.forward).parameters:
-        return llm(**inputs).logits[:, columns]
-    logits = llm(**inputs, logits_to_keep=columns).logits
-    length = inputs["inputs_embeds"].shape[1]
-    made_all = logits.shape[1] == length and len(columns) < length
-    return logits[:, columns] if made_all else logits
-
-
-def _find_after_head(llm: Any) -> dict[str, Any] | None:
-    """Return LanguageHead's options from the LLM's config, if they give the LLM's logits."""
-    config = llm.config.get_text_config()
-    linear, decoder = llm.get_output_embeddings(), llm.get_decoder()
-    if linear is None or decoder is llm or not hasattr(linear, "weight"):
-        return None
-    scale = float(getattr(config, "logit_scale", None) or 1.0)
-    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
-    after = {"scale": scale, "softcap": getattr(config, "final_logit_softcapping", None)}
-    with untouched(llm):
-        embeddings = some_embeddings(llm, 4)[None]
-        given = llm(inputs_embeds=embeddings, use_cache=False).logits
-        try:
-            states = decoder(inputs_embeds=embeddings, use_cache=False).last_hidden_state
-        except REFUSALS:
-            return None  # its `get_decoder` gives something else (ModernBERT's a linear layer)
-        return after if alike(LanguageHead(linear, **after)(states), given, llm.dtype) else None

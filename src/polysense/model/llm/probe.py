@@ -1,20 +1,17 @@
-"""An LLM's two halves, layers and head, and how several samples share a row of its layers.
+"""How an LLM is tried: on a few positions, without chance, and left as it was.
 
 transformers has one interface for a whole causal LLM and no promise about its inside. So nothing is
-believed here: each shortcut is tried once on an LLM, on a few positions, against the LLM itself.
+believed: capabilities.py tries each shortcut once on an LLM, against the LLM itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
 from torch import nn
-
-Found = TypeVar("Found")
 
 # What an LLM raises that takes no such argument, or no mask of this shape.
 REFUSALS = (
@@ -26,15 +23,6 @@ REFUSALS = (
     TypeError,
     ValueError,
 )
-
-
-def once(
-    memory: WeakKeyDictionary[nn.Module, Found], llm: Any, find: Callable[[Any], Found]
-) -> Found:
-    """Return what `find` says of an LLM, asked once."""
-    if llm not in memory:
-        memory[llm] = find(llm)
-    return memory[llm]
 
 
 def some_embeddings(llm: Any, count: int) -> torch.Tensor:

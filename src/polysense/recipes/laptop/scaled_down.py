@@ -22,7 +22,7 @@ from polysense.config import (
     Stage,
 )
 from polysense.errors import require
-from polysense.model.fusion.build import MARKED
+from polysense.model.fusion.base import PLACEHOLDER_KINDS
 from polysense.recipes.custom_modalities import with_modalities
 from polysense.recipes.laptop.weights import LaptopData, laptop_data
 from polysense.recipes.published.blip2 import REPRESENTATION
@@ -153,7 +153,7 @@ def qformer_stage(model: ModelConfig, epochs: float) -> Stage | None:
     if model.connector.contrastive_width:
         paired = "itc+itm+itg"
         return replace(words, name="representation", trainable=REPRESENTATION, objective=paired)
-    return None if model.fusion.kind in MARKED else words
+    return None if model.fusion.kind in PLACEHOLDER_KINDS else words
 
 
 def small_stage(stage: Stage, steps: int) -> Stage:
