@@ -47,6 +47,7 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "model": (
         ("attention", "initialization", "trainable", "configuration", "generation", "gguf"),
+        ("forward_options",),
         ("hub",),
         ("llm",),
         ("encoders", "connectors"),

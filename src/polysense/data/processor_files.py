@@ -17,7 +17,7 @@ from polysense.data.caption_tokenizer import CaptionTokenizer
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities import Modality, build_modalities
 from polysense.modalities.custom import modality_sources, source_of
-from polysense.model.pretrained.save_load import checkpoint_folder
+from polysense.model.pretrained.checkpoint_files import checkpoint_folder
 
 FILE = "processor_config.json"
 INSTRUCTION_TOKENIZER = "instruction_tokenizer"

@@ -19,9 +19,10 @@ class PolysenseConfig(PretrainedConfig):
 
     model         ModelConfig as JSON: llm, encoder, connector, modalities
     placeholders  {modality: token id} of the text tokenizer
-    trainable        patterns of parameter names that training moved (see Stage.trainable)
+    trainable     patterns of parameter names that training moved (see Stage.trainable)
     fingerprints  {"llm": hash, "encoder": hash} of the referenced weights
-    include_frozen      whether the checkpoint holds every weight, the frozen ones too
+    include_frozen  whether the checkpoint holds every weight, the frozen ones too
+    save_hash     hash of the save, which the weights have too; None: not saved
     """
 
     model_type = "polysense"
@@ -33,6 +34,7 @@ class PolysenseConfig(PretrainedConfig):
         trainable: list[str] | None = None,
         fingerprints: dict[str, str] | None = None,
         include_frozen: bool = False,
+        save_hash: str | None = None,
         **options: Any,
     ) -> None:
         self.model = model or {}
@@ -40,6 +42,7 @@ class PolysenseConfig(PretrainedConfig):
         self.trainable = trainable or []
         self.fingerprints = fingerprints or {}
         self.include_frozen = include_frozen
+        self.save_hash = save_hash
         super().__init__(**options)
 
     @property

@@ -105,7 +105,7 @@ def test_a_second_save_of_what_was_loaded_loses_nothing(made, tmp_path):
     assert torch.equal(again(**batch).logits, model(**batch).logits)
 
 
-@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("include_frozen", [False, True])
 def test_a_model_without_notes_of_its_references_is_not_refused_when_loaded(
     made, tmp_path, include_frozen
 ):
@@ -114,7 +114,7 @@ def test_a_model_without_notes_of_its_references_is_not_refused_when_loaded(
     tune_all(model, batch)
     model.save_pretrained(tmp_path / "saved", include_frozen=include_frozen)
     values = json.loads((tmp_path / "saved/config.json").read_text())
-    assert values["complete"] is include_frozen
+    assert values["include_frozen"] is include_frozen
     again = PolysenseModel.from_pretrained(tmp_path / "saved")
     assert torch.equal(again(**batch).logits, model(**batch).logits)
 

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from polysense import PolysenseModel
 from polysense.errors import PolysenseError
-from polysense.model.pretrained import save_load as saving
+from polysense.model.pretrained import checkpoint_files
 from polysense.model.pretrained.loading_options import NEUTRAL, REFUSED, LoadingOptions
 from polysense.training.run import build, resolve
 
@@ -109,7 +109,7 @@ def test_what_says_no_more_than_what_happens_is_taken(saved):
 
 
 def test_a_config_that_is_given_stays_as_it_was(saved):
-    config = saving.read_config(saved[0])
+    config = checkpoint_files.read_config(saved[0])
     before = config.to_dict()
     PolysenseModel.from_pretrained(saved[0], config=config, dtype="bfloat16")
     assert config.to_dict() == before

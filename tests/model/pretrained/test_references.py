@@ -15,8 +15,7 @@ from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
 from polysense.model.encoders.build import build_encoder
 from polysense.model.hub import load_pretrained
-from polysense.model.pretrained import references
-from polysense.model.pretrained import save_load as saving
+from polysense.model.pretrained import checkpoint_files, references
 from polysense.model.pretrained.references import copy_references
 from polysense.training.run import build, resolve
 
@@ -63,7 +62,7 @@ def test_weights_are_loaded_at_their_revision():
     assert asked == [(("someone/llm",), {"revision": "v2", "dtype": "x"})]
 
 
-@pytest.mark.parametrize("change", [{"layer": -2}, {"grid": 1}, {"class_token": True}])
+@pytest.mark.parametrize("change", [{"layer": -2}, {"pooled_grid": 1}, {"class_token": True}])
 def test_another_layer_grid_or_class_token_is_another_encoder(parts, change):
     model_config = resolve(tiny_config(parts)).model.encoder
     one, other = (
@@ -124,8 +123,8 @@ def test_a_save_that_fails_leaves_the_older_whole(model, tmp_path, monkeypatch, 
         raise ERRORS[kind]
 
     target, name = {
-        "weights": (saving, "save_file"),
-        "config": (saving.PolysenseConfig, "save_pretrained"),
+        "weights": (checkpoint_files, "save_file"),
+        "config": (checkpoint_files.PolysenseConfig, "save_pretrained"),
         "references": (references.shutil, "copytree"),
     }[what]
     with torch.no_grad():

@@ -57,16 +57,18 @@ def llm_fingerprint(llm: PreTrainedModel) -> str:
 
 def embedding_factor(llm: PreTrainedModel) -> float:
     """Return what the embedding layer multiplies its word vectors by: sqrt(D) in Gemma, else 1."""
-    layer = llm.get_input_embeddings()
+    layer, weights = llm.get_input_embeddings(), input_embeddings(llm)
     # Where an import keeps all but the word vectors on the meta device, the number is still there.
-    held = getattr(layer, "scalar_embed_scale", getattr(layer, "embed_scale", None))
-    if held is not None and not getattr(held, "is_meta", False):
-        return float(held)
-    if layer.weight.is_meta:
+    scale = getattr(layer, "scalar_embed_scale", getattr(layer, "embed_scale", None))
+    if isinstance(scale, int | float):
+        return float(scale)
+    if isinstance(scale, torch.Tensor) and not scale.is_meta:
+        return scale.item()
+    if weights.is_meta:
         return 1.0  # only sizes are asked for
-    ids = torch.arange(min(64, layer.weight.shape[0]), device=layer.weight.device)
+    ids = torch.arange(min(64, len(weights)), device=weights.device)
     with torch.no_grad():
-        given, weight = layer(ids).float(), layer.weight[ids].float()
+        given, weight = layer(ids).float(), weights[ids].float()
     return float(given.norm() / weight.norm().clamp_min(1e-12))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin
@@ -53,5 +54,6 @@ def stop_at(llm: PreTrainedModel, ends: Iterable[int]) -> None:
 def cache_argument() -> str:
     """Return the argument by which an LLM takes its keys and values: "cache" since transformers
     5.24, "past_key_values" before."""
-    takes = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+    method: Any = vars(GenerationMixin)["prepare_inputs_for_generation"]
+    takes = inspect.signature(method).parameters
     return "cache" if "cache" in takes else "past_key_values"

@@ -8,25 +8,28 @@ learnt one present, and the LLM and the encoder found must be those the checkpoi
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from transformers import GenerationConfig
-from transformers.utils import GENERATION_CONFIG_NAME
 
-from polysense.atomic_write import disk_errors, flush, flush_all
+from polysense.atomic_write import disk_errors
 from polysense.config.overrides import to_json
 from polysense.errors import PolysenseError
 from polysense.modalities.custom import modality_sources
 from polysense.model.configuration import PolysenseConfig
 from polysense.model.pretrained.changed_weights import find_changes
+from polysense.model.pretrained.checkpoint_files import (
+    WEIGHTS,
+    checkpoint_folder,
+    load_own_weights,
+    matching_config,
+    matching_generation_config,
+    read_config,
+    write_files,
+)
 from polysense.model.pretrained.loading_options import LoadingOptions
 from polysense.model.pretrained.references import (
     check_fingerprints,
@@ -36,8 +39,6 @@ from polysense.model.pretrained.references import (
     relocate,
 )
 from polysense.model.trainable import own_names
-
-WEIGHTS = "model.safetensors"
 
 
 class SaveLoadMixin:
@@ -62,7 +63,8 @@ class SaveLoadMixin:
         """
         chosen = LoadingOptions.read(options, Path(name).expanduser().is_dir())
         folder = checkpoint_folder(name, **chosen.hub)
-        config = copy.deepcopy(config) if config else read_config(folder)
+        read = config or read_config(folder)
+        config = copy.deepcopy(matching_config(read, folder))
         parts = relocate(config.parts, folder, llm, encoder)
         parts = replace(parts, sources=modality_sources(parts.sources, modalities, name))
         parts = replace(parts, precision=chosen.precision or parts.precision)
@@ -74,8 +76,9 @@ class SaveLoadMixin:
             set_attention(model.llm, attention)
         check_fingerprints(model, config, folder)
         load_own_weights(model, folder / WEIGHTS)
-        if (folder / GENERATION_CONFIG_NAME).is_file():
-            model.generation_config = GenerationConfig.from_pretrained(folder)
+        generation_config = matching_generation_config(read, folder)
+        if generation_config is not None:
+            model.generation_config = generation_config
         return model.eval().to(chosen.device or model.device)
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
@@ -144,25 +147,6 @@ def own_tensors(
     return {name: state[name].detach().cpu().contiguous() for name in by_memory.values()}
 
 
-def write_files(
-    folder: Path, tensors: dict[str, torch.Tensor], config: PolysenseConfig, generation: Any
-) -> None:
-    """Write a checkpoint's files, config.json last, each whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-        save_file(tensors, Path(scratch) / WEIGHTS, metadata={"format": "pt"})
-        config.save_pretrained(scratch)
-        names = [WEIGHTS, "config.json"]
-        if generation is not None:
-            generation.save_pretrained(scratch)
-            names.insert(1, GENERATION_CONFIG_NAME)
-        flush_all(Path(scratch))
-        for name in names:
-            (Path(scratch) / name).replace(folder / name)
-        if generation is None:
-            (folder / GENERATION_CONFIG_NAME).unlink(missing_ok=True)
-        flush(folder)
-
-
 def set_attention(llm: Any, name: str) -> None:
     """Let the LLM attend by `name`; one that it or this machine has not is an error."""
     try:
@@ -172,68 +156,3 @@ def set_attention(llm: Any, name: str) -> None:
         raise PolysenseError(
             f"from_pretrained(attn_implementation={name!r}) is not possible: {reason}"
         ) from error
-
-
-def checkpoint_folder(name: str | Path, **hub: Any) -> Path:
-    """Return the local folder of a checkpoint; what looks like a hub name is downloaded, as `hub`
-    (revision, token ...) says."""
-    folder = Path(name).expanduser()
-    if (folder / "config.json").is_file():
-        return folder
-    if folder.is_dir():
-        unfinished = (folder / "run.json").is_file()
-        hint = (
-            "its training has not finished: run the same `polysense train` command again"
-            if unfinished
-            else "it holds no config.json"
-        )
-        raise PolysenseError(f"{str(folder)!r} is no Polysense checkpoint: {hint}")
-    if (
-        folder.is_absolute()
-        or str(name).count("/") != 1
-        or str(name).startswith((".", "~", "runs/"))
-    ):
-        raise PolysenseError(f"run {str(name)!r} does not exist: give the folder of a finished run")
-    try:
-        return Path(snapshot_download(str(name), **hub))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise PolysenseError(
-            f"run {str(name)!r} is no folder here and no checkpoint on the hub: {reason}"
-        ) from error
-
-
-def read_config(folder: Path) -> PolysenseConfig:
-    """Read config.json of a checkpoint; one of another kind of model is an error."""
-    try:
-        values, _ = PolysenseConfig.get_config_dict(folder)
-    except (OSError, ValueError) as error:
-        raise PolysenseError(f"{folder / 'config.json'} cannot be read: {error}") from error
-    if values.get("model_type") != PolysenseConfig.model_type:
-        raise PolysenseError(
-            f"{str(folder)!r} holds a model of type {values.get('model_type')!r}, not a Polysense "
-            "checkpoint: give the folder of a run"
-        )
-    return PolysenseConfig.from_dict(values)
-
-
-def load_own_weights(model: Any, path: Path) -> None:
-    """Load model.safetensors strictly into the model."""
-    if not path.is_file():
-        raise PolysenseError(f"{str(path.parent)!r} has no {path.name}: the checkpoint is damaged")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise PolysenseError(f"{path} is damaged and cannot be read: {error}") from error
-    expected = set(model.trainable_state())
-    missing, unknown = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
-    if missing or unknown:
-        raise PolysenseError(
-            f"{path} does not fit the model: {len(missing)} tensors missing {missing[:3]}, "
-            f"{len(unknown)} unknown {unknown[:3]}"
-        )
-    state = model.state_dict()
-    wrong = [name for name, tensor in tensors.items() if state[name].shape != tensor.shape]
-    if wrong:
-        raise PolysenseError(f"{path}: tensors of another shape than the model's: {wrong[:3]}")
-    model.load_state_dict(tensors, strict=False)

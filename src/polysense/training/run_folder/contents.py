@@ -14,6 +14,7 @@ from typing import Any
 
 from polysense.atomic_write import write_text
 from polysense.config import RunConfig
+from polysense.config.older_version import check_version
 from polysense.config.overrides import from_json, to_json
 from polysense.errors import PolysenseError
 from polysense.training.run_folder.lock import FILE as LOCK
@@ -33,9 +34,11 @@ def read_run(folder: Path) -> RunConfig:
             f"{str(folder)!r} is no run folder: it holds no {RUN_FILE}{import_hint(folder)}"
         )
     try:
-        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise PolysenseError(f"{path} is damaged: {error}") from error
+    check_version(values, path)
+    return from_json(RunConfig, values)
 
 
 def import_hint(folder: Path) -> str:
