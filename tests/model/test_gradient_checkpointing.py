@@ -32,6 +32,12 @@ def enable(model, **options):
         model.gradient_checkpointing_enable(**options)
 
 
+def disable(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # as in `enable`
+        model.gradient_checkpointing_disable()
+
+
 def gradients(model, batch, through="labels"):
     model.zero_grad()
     model.requires_grad_(True)
@@ -71,12 +77,12 @@ def test_gradients_are_equal_and_layers_compute_twice(parts, kind, training, thr
     assert any(name.startswith("fusion.") for name in found) == (kind != "input")
     for name, gradient in expected.items():
         assert torch.equal(found[name], gradient), name
-    model.gradient_checkpointing_disable()
+    disable(model)
     assert calls_in(layers, lambda: gradients(model, batch, through))[0] == once
 
 
 def test_a_second_batch_between_forward_and_backward_changes_nothing(parts):
-    model, processor = made(parts, "adapter")
+    model, processor = made(parts, "llama_adapter")
     batch = batch_of(processor)
     other = {**batch, "signals": {"image": -batch["signals"]["image"]}}
     expected = gradients(model, batch)
@@ -103,7 +109,7 @@ def test_adapters_with_dropout_draw_the_same_again(parts):
 
 
 def test_generation_and_caches_are_as_before(parts):
-    model, processor = made(parts, "adapter")
+    model, processor = made(parts, "llama_adapter")
     batch = {k: v for k, v in batch_of(processor).items() if k != "labels"}
     expected = model.generate(**batch, max_new_tokens=5, do_sample=False)
     enable(model)
@@ -121,7 +127,7 @@ def test_switching_on_twice_and_every_second_layer(parts):
     enable(model)
     enable(model, every_n_layers=2)
     assert calls_in(layers, lambda: gradients(model, batch))[0] == len(layers) + 1
-    model.gradient_checkpointing_disable()
+    disable(model)
     assert calls_in(layers, lambda: gradients(model, batch))[0] == len(layers)
 
 

@@ -47,11 +47,11 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 class Generation:
-    """`generate` of a model that has `multimodal_inputs`, `held` and an `llm`: mixed into it."""
+    """`generate` of a model that has `multimodal_inputs`, `placeholder_mask` and an `llm`: mixed into it."""
 
     llm: Any
-    seen: Any
-    held: Any
+    multimodal_inputs: Any
+    placeholder_mask: Any
 
     @torch.inference_mode()
     def generate(

@@ -22,6 +22,7 @@ class TransformersMethods:
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
     llm: Any
+    fusion: Any
 
     @classmethod
     def can_generate(cls) -> bool:

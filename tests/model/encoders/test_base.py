@@ -41,7 +41,7 @@ def test_pictures_and_other_widths_are_refused(shape):
 def test_a_width_is_needed_and_weights_are_not():
     with pytest.raises(PolysenseError, match=r"set encoder\.width"):
         build_encoder(EncoderConfig("none"), torch.float32)
-    with pytest.raises(PolysenseError, match=r"encoder\.width must be positive"):
+    with pytest.raises(PolysenseError, match=r"encoder\.width must be at least 1"):
         EncoderConfig("none", width=0)
     with pytest.raises(PolysenseError, match=r"encoder\.name is empty"):
         EncoderConfig("transformers")

@@ -20,7 +20,7 @@ def model(tmp_path_factory):
 
 
 def state_of(model):
-    return {**model.trainable_state(), "max_length": model.generation_config.max_length}
+    return {**model.trainable_state(), "max_length": model.generation_config.max_length or 0}
 
 
 @pytest.mark.parametrize("renamed", range(4))

@@ -122,7 +122,7 @@ def test_the_hubs_arguments_reach_the_download(saved, monkeypatch):
         asked.append((name, options))
         return str(saved[0])
 
-    monkeypatch.setattr(saving, "snapshot_download", download)
+    monkeypatch.setattr(checkpoint_files, "snapshot_download", download)
     hub = {"revision": "v1", "token": "secret", "cache_dir": "there", "local_files_only": True}
     PolysenseModel.from_pretrained("someone/model", **hub)
     assert asked == [("someone/model", hub)]

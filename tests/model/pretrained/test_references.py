@@ -9,6 +9,7 @@ import pytest
 import torch
 from fixtures.tiny_model import tiny_config
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from polysense import PolysenseModel
 from polysense.config import EncoderConfig
@@ -32,7 +33,16 @@ def model(parts):
 
 
 def files_of(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """The bytes of each file; of weights their tensors, since safetensors' header has no order."""
+    return {
+        path.relative_to(folder): sorted(
+            (n, t.numpy().tobytes()) for n, t in load_file(path).items()
+        )
+        if path.suffix == ".safetensors"
+        else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_revision_of_the_hub_is_what_is_copied(parts, tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ class VisualExpert(LLMHooks[torch.Tensor]):
 
 def expert_linears(layer: nn.Module, llm: str) -> dict[str, Any]:
     """Return the linear layers {name: module} that an expert doubles; none such is an error."""
-    if any("visual_expert" in name for name, _ in layer.named_modules()):
+    if any("expert" in name for name, _ in layer.named_modules()):
         raise PolysenseError(
             f"fusion.kind=visual_expert needs one feed-forward network a layer, and {llm} is a "
             "mixture of experts: use cross_attention, llama_adapter or input"
