@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from transformers.generation.streamers import BaseStreamer
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from polysense.errors import PolysenseError
 

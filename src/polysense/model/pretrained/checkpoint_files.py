@@ -49,7 +49,7 @@ def write_files(
         config.save_pretrained(scratch)
         if generation is not None:
             generation.save_pretrained(scratch)
-            names.append(GENERATION_CONFIG_NAME)
+            names.insert(1, GENERATION_CONFIG_NAME)  # config.json last: it says that all are there
         flush_all(Path(scratch))
         for name in names:
             (Path(scratch) / name).replace(folder / name)
