@@ -86,7 +86,7 @@ class Stage:
             require_count(f"{where}.{name}", getattr(self, name))
         if self.steps is not None:
             require_count(f"{where}.steps", self.steps)
-        for name in ("epochs", "learning_rate", "clip"):
+        for name in ("epochs", "learning_rate", "max_grad_norm"):
             require_positive(f"{where}.{name}", getattr(self, name))
         for name in ("min_learning_rate", "weight_decay"):
             require_positive(f"{where}.{name}", getattr(self, name), zero=True)

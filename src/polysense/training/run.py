@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from rich.console import Console
 
+from polysense.atomic_write import remove_unfinished
 from polysense.config import RunConfig
 from polysense.config.overrides import to_json
 from polysense.data.chat.chat_templates import template_named
@@ -178,6 +179,8 @@ def taken(folder: Path, config: RunConfig, split: Split) -> Iterator[None]:
         raise PolysenseError(f"{str(folder)!r} cannot be made: {error.strerror}") from error
     with locked(folder):
         check_folder(folder, config)  # another process may have been here since
+        for place in (folder, *folder.glob(f"{STAGES}/*")):
+            remove_unfinished(place)
         create_run_folder(folder, config)
         write_data_record(folder, data)
         yield
