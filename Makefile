@@ -80,4 +80,4 @@ format: install ## format the code and mend what ruff can
 
 clean: ## remove .venv and what tools keep here; runs/ and the fetched data stay
 	rm -rf .venv $(NEWEST) .pytest_cache .ruff_cache .hypothesis dist
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests perf -name __pycache__ -type d -prune -exec rm -rf {} +
