@@ -55,5 +55,5 @@ def test_examples_are_checked_and_shown(capsys, run, tmp_path):
 def test_settings_change_how_a_file_is_read(capsys, run, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     prompt = ("ask", run, tmp_path / "a.png", "What?", "--set")
-    assert "did you mean 'image'" in fails(capsys, *prompt, "imge.size=9")
+    assert "this run has image only" in fails(capsys, *prompt, "imge.size=9")
     assert "changes the signal" in fails(capsys, *prompt, "image.size=56")

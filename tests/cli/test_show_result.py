@@ -23,7 +23,7 @@ def test_asking_again_quotes_files_and_names_the_modality_among_several(
     modality = ModalityResult("image", 1, 1, 1, False, {}, (), (answer,))
     config = read_run(run)
     config = replace(config, model=replace(config.model, modalities=modalities))
-    said = asking_again(Evaluation((modality,)), tmp_path / "a run", config)
+    said = asking_again(Evaluation((modality,), (), ""), tmp_path / "a run", config)
     question = config.evaluation.question
     assert shlex.split(said)[1:] == ["ask", str(tmp_path / "a run"), expected, question]
 

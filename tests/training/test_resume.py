@@ -23,6 +23,7 @@ from polysense.training.run import train
 START = """
 import importlib, os, re, signal, sys
 sys.path[:0] = [{tests!r}]
+import time
 from pathlib import Path
 import torch
 from fixtures.tiny_model import tiny_config
@@ -51,7 +52,7 @@ def kind_of(event, path, folder):
 
 
 def trained(folder, see):
-    \"\"\"Fork a process that trains; it calls see(kind) just before every change of the folder.\"\"\"
+    \"\"\"Fork a process that trains, and calls see(kind) before every change of the folder.\"\"\"
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1]
@@ -99,11 +100,13 @@ points = range(len(events)) if {every} else sorted(
     {{events.index(kind) for kind in events}}
     | {{len(events) - 1 - events[::-1].index(kind) for kind in events}})
 weights = Path(whole, "model.safetensors").read_bytes()
+began = time.perf_counter()
 for number in points:
     folder = base + "/" + str(number)
     assert trained(folder, killer(number)) == signal.SIGKILL, events[number]
     assert trained(folder, lambda kind: None) == 0, events[number]
     where = "killed before " + events[number]
+    print(f"{{time.perf_counter() - began:.1f}} s", where, flush=True)
     assert Path(folder, "model.safetensors").read_bytes() == weights, where
     assert files(folder) == files(whole), (where, files(folder) ^ files(whole))
 print(len(points), len(events))

@@ -67,6 +67,8 @@ from polysense.training.stage_data import (
 )
 from polysense.training.stages import stages_until, train_stages
 
+FEATURES = "features"  # where features are kept that are no other run's
+
 
 def resolve(config: RunConfig) -> RunConfig:
     """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
@@ -179,7 +181,7 @@ def taken(folder: Path, config: RunConfig, split: Split) -> Iterator[None]:
         raise PolysenseError(f"{str(folder)!r} cannot be made: {error.strerror}") from error
     with locked(folder):
         check_folder(folder, config)  # another process may have been here since
-        for place in (folder, *folder.glob(f"{STAGES}/*")):
+        for place in (folder, folder / FEATURES, *folder.glob(f"{STAGES}/*")):
             remove_unfinished(place)
         create_run_folder(folder, config)
         write_data_record(folder, data)
@@ -200,7 +202,7 @@ def prepare(
     unreadable = BadSamples(folder, total, config.data.max_bad_fraction, console)
     cache = None
     if not is_encoder_trainable(model, config):
-        place = cache_folder or folder / "features"
+        place = cache_folder or folder / FEATURES
         cache = FeatureCache(
             place, model, config.data.views, modalities_with_trainable_tokenizer(model, config)
         )

@@ -1,6 +1,7 @@
 """The log survives damage, the bar never says nan, durations are as people say them.
 
-Also polysense.training.progress.plan and polysense.training.progress.feature_progress: what is told beside it.
+What is told beside it: polysense.training.progress.plan and
+polysense.training.progress.feature_progress.
 """
 
 import io
@@ -112,13 +113,14 @@ def test_the_plan_of_a_run_that_goes_on_tells_the_time_left(tmp_path):
 
 
 def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):
-    with (
-        pytest.raises(PolysenseError, match=r"log\.jsonl' cannot be written: the disk is full"),
-        journal(tmp_path, terminal=False) as log,
-    ):
-        log.file.close()
-        log.file = open("/dev/full", "w")  # noqa: PTH123, SIM115
+    log = journal(tmp_path, terminal=False).__enter__()
+    log.file.close()
+    log.file = Path("/dev/full").open("w")  # noqa: SIM115
+    full = r"log\.jsonl' cannot be written: the disk is full"
+    with pytest.raises(PolysenseError, match=full):
         log.step(1, 2.0, 0.1, 1.0, 0.5, 0.1, 0.5)
+    with pytest.raises(PolysenseError, match=full):  # what the file did not take comes once more
+        log.__exit__()
 
 
 def test_features_are_explained_and_told_with_rate_and_eta(monkeypatch):

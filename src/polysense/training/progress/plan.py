@@ -24,7 +24,7 @@ from polysense.training.progress.metric_logger import (
 
 
 def print_plan(runs: Sequence[StageRun], console: Console) -> None:
-    """Print a row a stage: its samples and steps, those already done, the time left, what learns."""
+    """Print a row a stage: samples, steps, those already done, the time left, what is trainable."""
     table = Table(title="What comes")
     table.add_column("stage")
     for column in ("samples", "of a step", "epochs", "steps", "done", "time left"):

@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 import numpy as np
+
 from polysense.errors import PolysenseError
 from polysense.modalities.readers.column_names import listed
 from polysense.modalities.readers.point_cloud.cloud import GREY, Cloud, Reading, finite
