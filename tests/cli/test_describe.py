@@ -17,9 +17,7 @@ def test_missing_run(capsys, tmp_path):
     assert "does not exist" in fails(capsys, "describe", tmp_path / "nothing")
 
 
-def test_an_llm_that_moved_is_found_by_its_option_and_another_one_is_refused(
-    capsys, run, tmp_path
-):
+def test_an_llm_that_moved_is_found_by_its_option_and_another_one_is_refused(capsys, run, tmp_path):
     moved = shutil.copytree(run.parent / "tiny-parts/llm", tmp_path / "moved")
     assert "frozen" in succeeds(capsys, "describe", run, "--llm", moved)
     other = save_llm(tmp_path / "other", seed=9)

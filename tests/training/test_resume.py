@@ -33,13 +33,18 @@ torch.set_num_threads(1)
 parts = Path({parts!r})
 """
 
-RUN = START + """
+RUN = (
+    START
+    + """
 train(tiny_config(parts), Path({run!r}))
 """
+)
 
 # Each kind of change (what is done, to which file, with numbers taken out) is met once: at its
 # first occurrence where the checkpoint before it is none, at its last where there are some.
-KILLS = START + """
+KILLS = (
+    START
+    + """
 CHANGES = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.truncate"}}
 config = tiny_config(parts, steps_scale=0.4)
 
@@ -111,6 +116,7 @@ for number in points:
     assert files(folder) == files(whole), (where, files(folder) ^ files(whole))
 print(len(points), len(events))
 """
+)
 
 
 def script(text: str, parts: Path, run: Path, every: bool = False) -> list[str]:

@@ -1,8 +1,8 @@
-"""The forgetting table: how well every known sense is understood after each stage.
+"""The forgetting table: how well every known modality is understood after each stage.
 
-Score of a sense: of its held-out signals, the share whose own caption the model finds the likeliest
-of `CHOICES` captions of that sense (of all, if it has fewer), the captions' own probability taken
-out.
+Score of a modality: recall@1 of its held-out signals, the share whose own caption the model finds
+the likeliest of `CHOICES` captions of that modality (of all, if it has fewer), the captions' own
+probability taken out.
 Shuffled: the same with the likelihoods of a signal that has another caption. In: the model after a
 stage. Out: forgetting.json, one entry a stage, so that a later stage's loss of an earlier modality
 is seen at once.
@@ -27,7 +27,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 FILE = "forgetting.json"
-SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a sense
+SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a modality
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ModalityScore:
 
 
 def rounds(data: TrainingData, modality: str) -> list[tuple[list[int], list[str]]]:
-    """Return (indices of samples of `sense`, the captions to choose from) of each round.
+    """Return (indices of samples of `modality`, the captions to choose from) of each round.
 
     The most frequent captions are dealt to rounds of `CHOICES`, so that chance is the same in each
     and as many signals as can be have theirs among them. A caption's signals are taken in turn, one
@@ -75,7 +75,7 @@ def in_turn(groups: Sequence[Sequence[int]]) -> list[int]:
 def score_modality(
     model: PolysenseModel, processor: PolysenseProcessor, data: TrainingData, modality: str
 ) -> ModalityScore | None:
-    """Score one sense on `data`; None where it has fewer than two captions."""
+    """Score one modality on `data`; None where it has fewer than two captions."""
     model.eval()
     own, shuffled, choices = [], [], 0
     for indices, captions in rounds(data, modality):
@@ -141,7 +141,7 @@ def read_scores(folder: Path) -> dict[str, list[ModalityScore]]:
 
 
 def by_modality(stages: dict[str, list[ModalityScore]]) -> dict[str, list[ModalityScore | None]]:
-    """Return {sense: its score after each stage}, None after those before it was known."""
+    """Return {modality: its score after each stage}, None after those before it was known."""
     after = [{score.modality: score for score in scores} for scores in stages.values()]
     modalities = dict.fromkeys(modality for scores in after for modality in scores)
     return {modality: [scores.get(modality) for scores in after] for modality in modalities}
@@ -150,7 +150,7 @@ def by_modality(stages: dict[str, list[ModalityScore]]) -> dict[str, list[Modali
 def forgetting_table(stages: dict[str, list[ModalityScore]]) -> Table:
     """Return a table of modalities by stages: accuracy (shuffled-input baseline)."""
     table = Table(title="Forgetting: accuracy (with shuffled signals)")
-    table.add_column("sense")
+    table.add_column("modality")
     for name in stages:
         table.add_column(f"after {name}", justify="right")
     for modality, scores in by_modality(stages).items():

@@ -71,7 +71,7 @@ FEATURES = "features"  # where features are kept that are no other run's
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
+    """Fill in what the weights decide: the image size of an encoder, a Q-Former's sizes."""
     check_parts(config)
     sources = config.model.sources
     modalities = {
@@ -128,7 +128,7 @@ def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
 def train(
     config: RunConfig, folder: Path, cache_folder: Path | None = None, stop_after: str | None = None
 ) -> TrainingContext:
-    """Train a run, or continue it, to its end or `until` the end of the stage of that name.
+    """Train a run, or continue it, to its end or to that of the stage `stop_after`.
 
     Returns the trained model with its data. Everything a user can get wrong is checked before the
     folder is made.
@@ -197,7 +197,7 @@ def prepare(
     split: Split,
     console: Console,
 ) -> TrainingContext:
-    """Compute the features, if the encoder rests, and leave out what cannot be read."""
+    """Compute the features, if the encoder is frozen, and leave out what cannot be read."""
     total = len(split.train) + len(split.held_out)
     unreadable = BadSamples(folder, total, config.data.max_bad_fraction, console)
     cache = None

@@ -90,9 +90,11 @@ def test_caption_by_hand(pairs):
 
 def test_the_same_caption_is_no_wrong_one(pairs):
     same = replace(
-        pairs, text_ids=pairs.text_ids[[0, 0, 1]], decoder_input_ids=pairs.decoder_input_ids[[0, 0, 1]],
+        pairs,
+        text_ids=pairs.text_ids[[0, 0, 1]],
+        decoder_input_ids=pairs.decoder_input_ids[[0, 0, 1]],
         text_mask=pairs.text_mask[[0, 0, 1]],
-    )  # fmt: skip
+    )
     for _ in range(5):
         assert torch.isfinite(itm(same))
     drawn = hard_negatives(torch.zeros(2, 4).repeat(500, 1), torch.tensor([[0, 1, 0, 1.0]]).bool())
@@ -102,9 +104,11 @@ def test_the_same_caption_is_no_wrong_one(pairs):
     )
     assert (likely == 1).float().mean() > 0.9
     alike = replace(
-        pairs, text_ids=pairs.text_ids[[0, 0, 0]], decoder_input_ids=pairs.decoder_input_ids[[0, 0, 0]],
+        pairs,
+        text_ids=pairs.text_ids[[0, 0, 0]],
+        decoder_input_ids=pairs.decoder_input_ids[[0, 0, 0]],
         text_mask=pairs.text_mask[[0, 0, 0]],
-    )  # fmt: skip
+    )
     only = pairs.branch.match(alike.features, alike.text_ids, alike.text_mask).log_softmax(1)[:, 1]
     assert torch.allclose(itm(alike), -only.sum() / 3, rtol=1e-5)
 
@@ -150,7 +154,7 @@ def test_what_cannot_be_compared_is_refused(parts, tmp_path):
     two = two_modalities_config(parts)
     several = replace(config, model=replace(config.model, modalities=two.model.modalities),
                       data=two.data)  # fmt: skip
-    with pytest.raises(PolysenseError, match="compares signals of one sense, one a sample"):
+    with pytest.raises(PolysenseError, match="compares signals of one modality, one a sample"):
         train(several, tmp_path / "two")
     assert objective_named("contrast").pairs
     assert not objective_named("next_token").pairs

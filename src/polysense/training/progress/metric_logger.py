@@ -120,7 +120,7 @@ class MetricLogger:
         return step - self.first == FIRST_TOLD or step % TOLD_EVERY == 0 or step == self.steps
 
     def held_out(self, step: int, losses: ValidationLosses) -> None:
-        """Note the held-out loss and its blind twin, as far as there are such."""
+        """Note the validation loss and its shuffled-input baseline, as far as there are such."""
         if not self.main or losses.true is None:
             return
         values = {"val_loss": losses.true, "val_loss_shuffled": losses.shuffled}
