@@ -48,7 +48,7 @@ def smoothed(logits, target):
     return -(wanted * logits.log_softmax(0)).sum()
 
 
-def test_contrast_by_hand(pairs):
+def test_itc_by_hand(pairs):
     branch = pairs.branch
     signals = branch.signal_points(pairs.features)
     texts = branch.text_points(pairs.text_ids, pairs.text_mask)
@@ -59,7 +59,7 @@ def test_contrast_by_hand(pairs):
 
 
 def test_match_by_hand(pairs, monkeypatch):
-    """With the likeliest wrong ones drawn: of two others, the one the contrast likes more."""
+    """With the likeliest wrong ones drawn: of two others, the one that ITC likes more."""
     monkeypatch.setattr(torch, "multinomial", lambda weights, _: weights.argmax(1, keepdim=True))
     by_signal, by_text = (side - 1e9 * torch.eye(3) for side in pairs.logits)
     branch, losses = pairs.branch, []
@@ -109,7 +109,9 @@ def test_the_same_caption_is_no_wrong_one(pairs):
         decoder_input_ids=pairs.decoder_input_ids[[0, 0, 0]],
         text_mask=pairs.text_mask[[0, 0, 0]],
     )
-    only = pairs.branch.match(alike.features, alike.text_ids, alike.text_mask).log_softmax(1)[:, 1]
+    only = pairs.branch.itm_logits(alike.features, alike.text_ids, alike.text_mask).log_softmax(1)[
+        :, 1
+    ]
     assert torch.allclose(itm(alike), -only.sum() / 3, rtol=1e-5)
 
 
@@ -156,6 +158,6 @@ def test_what_cannot_be_compared_is_refused(parts, tmp_path):
                       data=two.data)  # fmt: skip
     with pytest.raises(PolysenseError, match="compares signals of one modality, one a sample"):
         train(several, tmp_path / "two")
-    assert objective_named("contrast").pairs
+    assert objective_named("itc").pairs
     assert not objective_named("next_token").pairs
     assert isinstance(stage, Stage)

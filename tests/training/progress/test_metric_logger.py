@@ -77,8 +77,8 @@ def test_held_out_losses_that_do_not_exist_are_not_printed(tmp_path):
         "s step 3: held-out loss 1.500, with shuffled signals 2.500 nats a token",
     ]
     assert [sorted(line) for line in read_log(tmp_path / "log.jsonl")] == [
-        ["val_loss", "stage", "step"],
-        ["val_loss_shuffled", "val_loss", "stage", "step"],
+        ["stage", "step", "val_loss"],
+        ["stage", "step", "val_loss", "val_loss_shuffled"],
     ]
 
 
