@@ -23,7 +23,9 @@ from polysense.training.objectives.all_gather import (
 GATHER = """
 import torch
 from torch import distributed
-from polysense.training.objectives.all_gather import all_gather_rows, all_gather_with_grad, first_row
+from polysense.training.objectives.all_gather import (
+    all_gather_rows, all_gather_with_grad, first_row,
+)
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
 own = torch.tensor([[1.0, 2.0], [3.0, 4.0]]) + 10 * rank

@@ -126,8 +126,10 @@ def test_a_stage_teaches_and_its_run_loads_again(parts, tmp_path):
     train(paired_config(parts), tmp_path / "run")
     log = tmp_path / "run/stages/representation/log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    held_out = [line for line in lines if "held_out" in json.dumps(line)]
-    assert len(held_out) >= 2, lines[:2]
+    held_out = [line for line in lines if "val_loss_shuffled" in line]
+    assert len(held_out) >= 2
+    assert held_out[-1]["val_loss"] < held_out[0]["val_loss"]
+    assert held_out[-1]["val_loss"] < held_out[-1]["val_loss_shuffled"]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < 0.75 * losses[0]
     model = PolysenseModel.from_pretrained(tmp_path / "run")
