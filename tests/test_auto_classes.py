@@ -1,7 +1,6 @@
 """What an import brings: the command line nothing heavy, the package the Auto classes.
 
-Each is tried in a process of its own, in the orders in which people import. polysense.cli.load_run and
-polysense.model are imported there too.
+Each is tried in a process of its own, in the orders in which people import.
 """
 
 import subprocess
@@ -50,7 +49,8 @@ def run(tmp_path_factory):
     [
         "import polysense; from transformers import AutoConfig, AutoModel, AutoModelForCausalLM",
         "from transformers import AutoConfig, AutoModel, AutoModelForCausalLM; import polysense",
-        "import polysense.model.llm.load; from transformers import AutoConfig, AutoModelForCausalLM",
+        "import polysense.model.llm.load; from transformers import AutoConfig, "
+        "AutoModelForCausalLM",
         "from polysense.modalities import MODALITIES; from transformers import AutoConfig, "
         "AutoModelForCausalLM",
         "from polysense import PolysenseModel; from transformers import AutoConfig, "

@@ -2,12 +2,12 @@
 
 The flow, and the file for each arrow:
 
-    file -> signal       modalities/<sense>.py     read
-    signal -> tokens     modalities/<sense>.py     tokenizer
-    tokens -> features   model/encoders/build.py
-    features -> embeddings  model/connectors/build.py; upm.py, qformer.py, resampler.py, pooling.py
-    embeddings -> LLM    model/fusion/merge_embeddings.py, model/polysense_model.py; or model/fusion/gated_cross_attention.py
-    LLM -> text          model/llm/load.py
+    file -> signal          modalities/<modality>.py: read
+    signal -> tokens        modalities/<modality>.py: tokenizer
+    tokens -> features      model/encoders/
+    features -> embeddings  model/connectors/
+    embeddings -> LLM       model/fusion/
+    LLM -> text             model/llm/, model/polysense_model.py
 
 Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkpoints), evaluation/,
 serving/ (asking), recipes/ (whole runs), cli/main.py.

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,19 +120,26 @@ def scratch_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}{UNFINISHED}{os.getpid()}")
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left half-written in `folder`; nobody may be writing there now.
+def remove_unfinished(folder: Path, idle_seconds: float = 0.0) -> None:
+    """Remove what killed processes left half-written in `folder`.
 
-    A folder that was put aside, and whose successor did not come, takes its place again.
+    `idle_seconds` is how long it must have been left alone: 0 where this process alone writes, more
+    in a folder that others share. A folder that was put aside, and whose successor did not come,
+    takes its place again.
     """
-    for path in folder.glob(f".*{UNFINISHED}*"):
+    for path in list(folder.glob(f".*{UNFINISHED}*")):
+        try:
+            if time.time() - path.stat().st_mtime < idle_seconds:
+                continue
+        except FileNotFoundError:  # its writer has ended in the meantime
+            continue
         name, writer = path.name[1:].rsplit(UNFINISHED, 1)
         if writer == "old" and not (folder / name).exists():
             path.replace(folder / name)
         elif path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

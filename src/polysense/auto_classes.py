@@ -41,12 +41,18 @@ def register_auto_classes() -> None:
 
 
 class TransformersFinder:
-    """Registers the Auto classes as soon as somebody imports transformers."""
+    """Registers the Auto classes as soon as somebody imports transformers.
+
+    A finder of sys.meta_path that finds nothing of its own: the first time that transformers is
+    looked for, it takes what Python finds and has its loader register when it is done. The modules
+    that registering imports must not be half imported then; tests/architecture/test_imports.py has
+    the rule.
+    """
 
     searching = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Find transformers as Python does, and let its loader register when it is done."""
+        """Return Python's own spec of transformers, with a loader that registers; None else."""
         if name != "transformers" or self.searching:
             return None
         self.searching = True
@@ -59,9 +65,10 @@ class TransformersFinder:
         execute = spec.loader.exec_module
 
         def execute_and_register(module: Any) -> None:
-            sys.meta_path.remove(self)
             execute(module)
-            register_auto_classes()
+            if self in sys.meta_path:  # a second spec may have been asked for and not been used
+                sys.meta_path.remove(self)
+                register_auto_classes()
 
         spec.loader.exec_module = execute_and_register
         return spec

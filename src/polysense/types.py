@@ -87,8 +87,8 @@ class Batch(dict[str, Any]):
     features        {modality: [N, F, E]}     instead of signals, where the encoder already ran
     instructions    {modality: {text_ids, text_mask [N, L]}}  what a Q-Former that follows
                     instructions reads beside each signal, in ids of its own tokenizer
-    captions        {text_ids, decoder_input_ids, text_mask [N, L]}  what is said of each signal, in the
-                    same ids, for objectives that compare the two (data/caption_tokenizer.py)
+    captions        {text_ids, decoder_input_ids, text_mask [N, L]}  what is said of each signal,
+                    in the same ids, for objectives that compare the two (caption_tokenizer.py)
     """
 
     def to(

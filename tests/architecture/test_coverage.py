@@ -8,8 +8,8 @@ from fixtures.source_tree import ROOT, SOURCE, SOURCES, name_of, tree
 
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
-    "cli/load_run.py": "cli/test_main.py",
-    "cli/train.py": "training/run_folder/test_contents.py",
+    "cli/import_checkpoint.py": "importers/test_import_checkpoint.py",
+    "cli/load_run.py": "cli/test_train.py",
     "config/model.py": "model/connectors/test_build.py",
     "config/run.py": "recipes/test_onellm_recipes.py",
     "data/chat/chat_templates.py": "parity/test_imported.py",
@@ -24,7 +24,7 @@ TESTED_BY: dict[str, str] = {
     "evaluation/console_tables.py": "evaluation/test_result.py",
     "evaluation/predictor.py": "evaluation/test_evaluate.py",
     "evaluation/report/loss_curves.py": "evaluation/report/test_report.py",
-    "evaluation/report/model_summary.py": "cli/test_main.py",
+    "evaluation/report/model_summary.py": "cli/test_train.py",
     "importers/blip2.py": "parity/test_imported.py",
     "importers/hf_checkpoint.py": "importers/test_import_checkpoint.py",
     "importers/llava.py": "parity/test_imported.py",

@@ -181,3 +181,39 @@ def test_imports_are_seen(code: str, layer: str) -> None:
 )  # fmt: skip
 def test_named_modalities_are_seen(code: str) -> None:
     assert any(named_modalities(node) for node in ast.walk(ast.parse(code)))
+
+
+# Importing transformers registers our Auto classes (auto_classes.py), which imports these packages.
+# So none of their modules may be half imported then: the packages that need transformers import it
+# before anything else of theirs, and the others not at all while they are imported.
+ABOVE_MODEL = ("errors", "types", "atomic_write", "cache_folder", "config", "modalities")
+NEED_TRANSFORMERS = ("accelerate", "peft", "transformers")
+
+
+def imported_at_once(module: ast.Module) -> set[str]:
+    """Return the libraries that a module imports while it is itself imported."""
+    found = set()
+    for node in module.body:
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_transformers_is_never_imported_by_a_half_imported_module(path: Path) -> None:
+    if layer_of(path) in ABOVE_MODEL:
+        early = imported_at_once(tree(path)) & set(NEED_TRANSFORMERS)
+        assert not early, f"{name_of(path)} imports {early}: do so in the function that needs it"
+
+
+@pytest.mark.parametrize("package", ["model", "data"])
+def test_packages_of_the_auto_classes_import_transformers_first(package: str) -> None:
+    imports = [
+        node
+        for node in tree(SOURCE / package / "__init__.py").body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert isinstance(imports[0], ast.Import)
+    assert imports[0].names[0].name == "transformers"

@@ -17,6 +17,7 @@ from polysense.training.forgetting import (
     read_scores,
     rounds,
     score_modality,
+    strangers,
 )
 from polysense.training.run import train
 
@@ -67,6 +68,42 @@ def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monke
     assert (score.signals, score.choices) == (3, 3)
     assert score.score == pytest.approx(2 / 3)
     assert score.shuffled == pytest.approx(1 / 3)  # the first, by the third's likelihoods
+
+
+def scored(monkeypatch, captions, likelihoods):
+    """Score signals that have these captions, with these rows of log-likelihoods."""
+    data = samples_of(captions)
+    data.reads = lambda index: True
+    monkeypatch.setattr(forgetting, "caption_ids", lambda *_: [[1]] * len(set(captions)))
+    monkeypatch.setattr(
+        forgetting, "caption_scores", lambda _, __, indices, ___: likelihoods[indices]
+    )
+    monkeypatch.setattr(forgetting, "pmi_scores", lambda scores: scores)
+    processor = SimpleNamespace(text_tokenizer=None)
+    return score_modality(torch.nn.Linear(1, 1), processor, data, "heat")
+
+
+def test_signals_are_shuffled_against_those_of_another_caption_only(monkeypatch):
+    """Of five signals four share a caption: a model that knows them all guesses none shuffled."""
+    likelihoods = torch.tensor([[0.0, -9.0]] * 4 + [[-9.0, 0.0]])
+    score = scored(monkeypatch, ["a", "a", "a", "a", "b"], likelihoods)
+    assert (score.signals, score.score, score.shuffled) == (5, 1.0, 0.0)
+    assert strangers([0, 1, 0, 0, 0]) == [(0, 1), (1, 0), (2, 1), (3, 1), (4, 1)]
+    assert strangers([0, 1, 2]) == [(0, 2), (1, 0), (2, 1)]
+    assert strangers([7]) == strangers([]) == strangers([3, 3]) == []
+
+
+def test_a_lone_readable_signal_has_no_shuffled_score(monkeypatch):
+    data = samples_of(["a", "b"])
+    data.reads = lambda index: index == 0
+    monkeypatch.setattr(forgetting, "caption_ids", lambda *_: [[1], [2]])
+    monkeypatch.setattr(forgetting, "caption_scores", lambda *_: torch.tensor([[0.0, -9.0]]))
+    monkeypatch.setattr(forgetting, "pmi_scores", lambda scores: scores)
+    processor = SimpleNamespace(text_tokenizer=None)
+    score = score_modality(torch.nn.Linear(1, 1), processor, data, "heat")
+    assert (score.signals, score.score, score.shuffled) == (1, 1.0, None)
+    table = forgetting_table({"one": [score]})
+    assert list(table.columns[1].cells) == ["1.00 (-)"]
 
 
 def test_every_known_sense_is_scored_after_each_stage(tmp_path):

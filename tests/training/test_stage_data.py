@@ -8,7 +8,8 @@ import pytest
 from fixtures.tiny_model import tiny_config
 
 from polysense.errors import PolysenseError
-from polysense.training.run import build, read_run, resolve, train
+from polysense.training.run import build, resolve, train
+from polysense.training.run_folder.contents import read_run
 from polysense.training.stage_data import (
     check_samples,
     load_split,

@@ -14,6 +14,7 @@ from fixtures.tiny_model import tiny_config
 from polysense.config import Stage
 from polysense.data.loading.batches import TrainingData
 from polysense.data.loading.sampler import SampleIndex
+from polysense.data.prompts import samples_for
 from polysense.training import loop, stages
 from polysense.training import run as run_module
 from polysense.training.loop import StageRun, train_stage
@@ -58,7 +59,7 @@ def test_the_seed_decides_the_weights_that_a_run_begins_with(config, tmp_path, m
 
     def begun(seed, name):
         torch.manual_seed(len(name))  # whatever was drawn before
-        found = train(replace(config, seed=seed), tmp_path / name, until="alignment")
+        found = train(replace(config, seed=seed), tmp_path / name, stop_after="alignment")
         return torch.cat([p.flatten() for p in found.model.connector.parameters()])
 
     same, again, other = begun(5, "one"), begun(5, "again"), begun(6, "other")
@@ -73,7 +74,7 @@ def test_a_batch_mixes_the_views(trainee):
         def by_modality(self, media, number):
             return {"image": [torch.full((4, 16), float(number)) for _ in media]}
 
-    samples = stages.samples_for("caption", trainee.split.train, trainee.model.modalities)
+    samples = samples_for("caption", trainee.split.train, trainee.model.modalities)
     data = TrainingData(samples, trainee.processor, "plain", Cache())
     found = data.batch([SampleIndex(0, 0), SampleIndex(1, 0), SampleIndex(1, 3)])["features"][
         "image"
@@ -88,7 +89,7 @@ def weights_of(model):
 def test_a_stage_killed_at_any_moment_ends_as_if_it_had_not_been(trainee, tmp_path, monkeypatch):
     """Killed before step n, and while the checkpoint of step n is written, for every n."""
     model = trainee.model
-    samples = stages.samples_for("caption", trainee.split.train, model.modalities)
+    samples = samples_for("caption", trainee.split.train, model.modalities)
     data = TrainingData(samples, trainee.processor, "plain", None, 64)
     stage = Stage(
         "s",

@@ -48,7 +48,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
 
     shown, question = split_words(arguments.words)
     if not question and not arguments.chat:
-        raise PolysenseError('no question: polysense ask RUN picture.png "What is this?"')
+        raise PolysenseError('no question: polysense ask RUN image.png "What is this?"')
     for word in (*shown, *(word for word, _ in arguments.examples)):
         file_of(word)  # a file that is not there is an error before anything is loaded
     model, processor = load(arguments)

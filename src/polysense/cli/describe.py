@@ -11,7 +11,7 @@ def add_describe(command: argparse.ArgumentParser) -> None:
     """Add what `describe` takes."""
     add_run(command)
     command.add_argument(
-        "--picture", metavar="FILE.png", help="draw which expert each sense is sent to"
+        "--picture", metavar="FILE.png", help="draw which expert each modality is sent to"
     )
     command.set_defaults(act=describe_command)
 

@@ -14,13 +14,15 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     """Add what `evaluate` takes."""
     add_run(command)
     command.add_argument(
-        "--per-modality", type=count_or_all, help="at most so many samples of each sense (0: all)"
+        "--per-modality",
+        type=count_or_all,
+        help="at most so many samples of each modality (0: all)",
     )
     command.add_argument(
         "--limit",
         type=count_or_all,
         default=0,
-        help="a glance at about so many samples of all senses together; nothing is saved",
+        help="a glance at about so many samples of all modalities together; nothing is saved",
     )
     command.set_defaults(act=evaluate_command)
 

@@ -25,4 +25,4 @@ def import_command(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     import_checkpoint(arguments.family, arguments.path, out, arguments.precision, arguments.llm)
     print(import_summary_of(out), end="")
-    print(f'Imported: {out}\nAsk:      polysense ask {out} picture.png "What is this?"')
+    print(f'Imported: {out}\nAsk:      polysense ask {out} image.png "What is this?"')

@@ -1,6 +1,6 @@
-"""What each command of the command line does, once its words are parsed (cli/main.py).
+"""What commands share: the options that name a run, its loaded model, its filled feature cache.
 
-Heavy libraries are imported by the command that needs them, so that `polysense --help` is instant.
+Heavy libraries are imported by the function that needs them, so that `polysense --help` is instant.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def add_run(command: argparse.ArgumentParser) -> None:
     add_modality(
         command,
         "FILE.py[:CLASS]",
-        "where the file of a sense of your own lies now, if it has moved; it is run",
+        "where the file of a modality of your own lies now, if it has moved; it is run",
     )
 
 
 def add_modality(command: argparse.ArgumentParser, form: str, what: str) -> None:
-    """Add --modality, given as often as there are senses."""
+    """Add --modality, given as often as there are modalities."""
     command.add_argument(
         "--modality", action="append", default=[], metavar=form, dest="modalities", help=what
     )

@@ -1,4 +1,4 @@
-"""The command line: demo, train, recipes, ask, evaluate, describe, import, bench.
+"""The command line: demo, train, recipes, ask, evaluate, describe, import, perf.
 
 A user's mistake, and what the system refuses (a full disk, a file that may not be read), is one
 line on standard error and exit code 2; Ctrl-C is 130, and a training run that was stopped goes on
@@ -16,14 +16,14 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from polysense.cli import load_run as commands
 from polysense.cli.ask import add_ask
 from polysense.cli.describe import add_describe
 from polysense.cli.evaluate import add_evaluate
 from polysense.cli.import_checkpoint import add_import
 from polysense.cli.options import Parser, Version
 from polysense.cli.perf import add_perf
-from polysense.cli.train import add_demo, add_train
+from polysense.cli.recipes import add_recipes
+from polysense.cli.train import add_demo, add_train, train_command
 from polysense.errors import PolysenseError
 
 
@@ -34,8 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_demo(subparsers.add_parser("demo", help="train onellm-laptop, or another recipe, and show"))
     add_train(subparsers.add_parser("train", help="train a recipe, or continue its run"))
-    recipes = subparsers.add_parser("recipes", help="list the recipes and what each needs")
-    recipes.set_defaults(act=commands.recipes_command)
+    add_recipes(subparsers.add_parser("recipes", help="list the recipes and what each needs"))
     add_import(subparsers.add_parser("import", help="make a run of another system's checkpoint"))
     add_ask(subparsers.add_parser("ask", help="ask about files: ask RUN [FILE|TEXT ...] QUESTION"))
     add_evaluate(subparsers.add_parser("evaluate", help="score a run on its held-out data"))
@@ -101,4 +100,4 @@ def system_error(error: OSError) -> str:
 
 def is_training(arguments: argparse.Namespace) -> bool:
     """Whether the same command continues what was interrupted."""
-    return arguments.act is commands.train_command
+    return arguments.act is train_command

@@ -11,13 +11,10 @@ from polysense.errors import PolysenseError, unknown_name
 
 
 def add_perf(command: argparse.ArgumentParser) -> None:
-    """Add what `bench` takes."""
+    """Add what `perf` takes."""
     command.add_argument("name", help="name of a file in perf/, like packing")
     command.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
     command.set_defaults(act=perf_command)
-
-
-BENCH_PARTS = {"connectors_table", "measure", "models", "peer", "pictures", "profiled"}
 
 
 def perf_command(arguments: argparse.Namespace) -> None:
@@ -27,7 +24,7 @@ def perf_command(arguments: argparse.Namespace) -> None:
         raise PolysenseError(
             "benchmarks are in the repository only: install it with pip install -e"
         )
-    names = {path.stem for path in folder.glob("*.py")} - BENCH_PARTS
+    names = {path.stem for path in folder.glob("*.py")}
     if arguments.name not in names:
         raise unknown_name("benchmark", arguments.name, names)
     command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 
 
+def add_recipes(command: argparse.ArgumentParser) -> None:
+    """Set what `recipes` does; it takes no options."""
+    command.set_defaults(act=recipes_command)
+
+
 def recipes_command(arguments: argparse.Namespace) -> None:
     """List the recipes and what each needs."""
     from polysense.cache_folder import VARIABLE, cache_folder

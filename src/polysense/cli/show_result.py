@@ -6,11 +6,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polysense.cli.load_run import filled_cache
+
 if TYPE_CHECKING:
     from polysense.config import RunConfig
     from polysense.evaluation.result import Evaluation
     from polysense.training.stage_data import TrainingContext
-from polysense.cli.load_run import filled_cache
 
 
 def show_result(trainee: TrainingContext, config: RunConfig, folder: Path) -> None:
@@ -29,7 +30,7 @@ def show_result(trainee: TrainingContext, config: RunConfig, folder: Path) -> No
     result = read_evaluated(folder / FILE)
     if result is None:
         cached, split = trainee.cache, trainee.split
-        if cached is None:  # what lies before the connector has learnt; it is done now
+        if cached is None:  # the encoder was trained, and is frozen now
             cached, split = filled_cache(trainee.model, split, config)
         result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
         result.save(folder)
@@ -53,8 +54,10 @@ def nothing_to_evaluate(folder: Path) -> str:
 
 
 def asking_again(result: Evaluation, folder: Path, config: RunConfig) -> str:
-    """Return the command that asks about the first held-out sample; of several senses, files are
-    given with theirs."""
+    """Return the command that asks about the first held-out sample.
+
+    In a run of several modalities each file is given with its own.
+    """
     from polysense.modalities.sources.source_string import relative_source
 
     files = result.modalities[0].answers[0].files

@@ -6,18 +6,21 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polysense.cli.load_run import add_modality
+from polysense.cli.show_result import show_result
 from polysense.errors import PolysenseError
 
 if TYPE_CHECKING:
     from polysense.config import RunConfig
-from polysense.cli.load_run import add_modality
-from polysense.cli.show_result import show_result
 
 
 def add_demo(command: argparse.ArgumentParser) -> None:
     """Add what `demo` takes: what `train` does, with a recipe and a folder already chosen."""
     command.add_argument(
-        "recipe", nargs="?", default="onellm-laptop", help="default: onellm-laptop, eight senses"
+        "recipe",
+        nargs="?",
+        default="onellm-laptop",
+        help="default: onellm-laptop, eight modalities",
     )
     add_training(command)
     command.set_defaults(run="runs/demo")
@@ -56,7 +59,7 @@ def add_training(command: argparse.ArgumentParser) -> None:
     add_modality(
         command,
         "NAME|FILE.py[:CLASS]",
-        "a sense to train in place of the recipe's; one of your own by its file, which is run; "
+        "a modality to train in place of the recipe's; one of your own by its file, which is run; "
         "may be repeated",
     )
     command.add_argument(

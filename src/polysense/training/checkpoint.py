@@ -1,10 +1,10 @@
 """Training checkpoints: everything a killed run needs to continue bit for bit.
 
-A checkpoint is a folder `step-000200` with what the stage learns, AdamW's moments, and the step;
-the data order and random numbers follow from the step (sampler.py). It is written under another name,
-flushed to the disk and renamed, so that a folder with its final name is whole. state.json holds a
-checksum of every file, itself among them: a checkpoint that the disk has damaged is told, and the
-one before it is taken. No pickle.
+A checkpoint is a folder `step-000200` with the trainable parameters, AdamW's moments, and the step;
+the data order and random numbers follow from the step (sampler.py). It is written under another
+name, flushed to the disk and renamed, so that a folder with its final name is whole. state.json
+holds a checksum of every file, itself among them: a checkpoint that the disk has damaged is told,
+and the one before it is taken. No pickle.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def load_newest(
             damaged[path] = str(error)
             continue
         if set(weights) != set(trainable):
-            raise PolysenseError(f"{path} holds other parameters than this stage learns")
+            raise PolysenseError(f"{path} holds other parameters than this stage trains")
         fill_in(trainable, optimizer, weights, moments)
         return int(state["step"]), damaged
     return 0, damaged

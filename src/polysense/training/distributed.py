@@ -1,7 +1,8 @@
 """What the processes of one training agree on: summed gradients, and one view of every step.
 
-Sums are made by hand, for every learnt parameter, so that a process whose samples lack a sense
-cannot hang the others. Losses, counts and the wish to stop travel together: one reduction a step.
+Sums are made by hand, for every trainable parameter, so that a process whose samples lack a
+modality cannot hang the others. Losses, counts and the wish to stop travel together: one reduction
+a step.
 """
 
 from __future__ import annotations

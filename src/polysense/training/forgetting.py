@@ -1,10 +1,11 @@
-"""The forgetting table: how well every known sense is understood after each stage.
+"""The forgetting table: how well every known modality is understood after each stage.
 
-Score of a sense: of its held-out signals, the share whose own caption the model finds the likeliest
-of `CHOICES` captions of that sense (of all, if it has fewer), the captions' own probability taken
-out.
-Blind: the same with another signal's likelihoods. In: the trainee after a stage. Out: lines of
-forgetting.json, one a stage, so that a later stage's loss of an earlier sense is seen at once.
+Score of a modality: recall@1 of its held-out signals, the share whose own caption the model finds
+the likeliest of `CHOICES` captions of that modality (of all, if it has fewer), the captions' own
+probability taken out.
+Shuffled: the same with the likelihoods of a signal that has another caption. In: the model after a
+stage. Out: forgetting.json, one entry a stage, so that a later stage's loss of an earlier modality
+is seen at once.
 """
 
 from __future__ import annotations
@@ -26,22 +27,27 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.types import Batch
 
 FILE = "forgetting.json"
-SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a sense
+SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds of a modality
 
 
 @dataclass(frozen=True)
 class ModalityScore:
-    """A sense's score and its blind twin: held-out signals, and captions to choose from."""
+    """A modality's accuracy after a stage, and its shuffled-input baseline.
+
+    signals   held-out signals that were scored
+    choices   captions to choose from
+    shuffled  None where no signal has another caption to be shuffled with
+    """
 
     modality: str
     signals: int
     choices: int
     score: float
-    shuffled: float
+    shuffled: float | None
 
 
 def rounds(data: TrainingData, modality: str) -> list[tuple[list[int], list[str]]]:
-    """Return (indices of samples of `sense`, the captions to choose from) of each round.
+    """Return (indices of samples of `modality`, the captions to choose from) of each round.
 
     The most frequent captions are dealt to rounds of `CHOICES`, so that chance is the same in each
     and as many signals as can be have theirs among them. A caption's signals are taken in turn, one
@@ -69,7 +75,7 @@ def in_turn(groups: Sequence[Sequence[int]]) -> list[int]:
 def score_modality(
     model: PolysenseModel, processor: PolysenseProcessor, data: TrainingData, modality: str
 ) -> ModalityScore | None:
-    """Score one sense on `data`; None where it has fewer than two captions."""
+    """Score one modality on `data`; None where it has fewer than two captions."""
     model.eval()
     own, shuffled, choices = [], [], 0
     for indices, captions in rounds(data, modality):
@@ -80,13 +86,29 @@ def score_modality(
         scores = pmi_scores(caption_scores(model, data, indices, ids))
         truth = [captions.index(data.samples[index].metadata["caption"]) for index in indices]
         own.append(ranks(scores, truth))
-        # Neighbours in the order have different captions: a row moved by one is a stranger's.
-        shuffled.append(ranks(scores.roll(1, dims=0), truth))
+        if pairs := strangers(truth):
+            others = [other for _, other in pairs]
+            shuffled.append(ranks(scores[others], [truth[row] for row, _ in pairs]))
         choices = len(captions)
     if not own:
         return None
-    right, guessed = ((torch.cat(found) == 1).float() for found in (own, shuffled))
-    return ModalityScore(modality, len(right), choices, float(right.mean()), float(guessed.mean()))
+    baseline = accuracy(shuffled) if shuffled else None
+    return ModalityScore(modality, sum(map(len, own)), choices, accuracy(own), baseline)
+
+
+def accuracy(ranks_of_rounds: Sequence[torch.Tensor]) -> float:
+    """Return the share of ranks that are 1."""
+    return float((torch.cat(list(ranks_of_rounds)) == 1).float().mean())
+
+
+def strangers(captions: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (signal, the nearest before it that has another caption), of each that has one."""
+    pairs = []
+    for row, caption in enumerate(captions):
+        before = [(row - distance) % len(captions) for distance in range(1, len(captions))]
+        others = [other for other in before if captions[other] != caption]
+        pairs += [(row, others[0])] if others else []
+    return pairs
 
 
 def caption_scores(
@@ -119,19 +141,25 @@ def read_scores(folder: Path) -> dict[str, list[ModalityScore]]:
 
 
 def by_modality(stages: dict[str, list[ModalityScore]]) -> dict[str, list[ModalityScore | None]]:
-    """Return {sense: its score after each stage}, None after those before it was known."""
+    """Return {modality: its score after each stage}, None after those before it was known."""
     after = [{score.modality: score for score in scores} for scores in stages.values()]
     modalities = dict.fromkeys(modality for scores in after for modality in scores)
     return {modality: [scores.get(modality) for scores in after] for modality in modalities}
 
 
 def forgetting_table(stages: dict[str, list[ModalityScore]]) -> Table:
-    """Return a table of senses by stages: score (blind)."""
-    table = Table(title="What is remembered: share right (blind)")
-    table.add_column("sense")
+    """Return a table of modalities by stages: accuracy (shuffled-input baseline)."""
+    table = Table(title="Forgetting: accuracy (with shuffled signals)")
+    table.add_column("modality")
     for name in stages:
         table.add_column(f"after {name}", justify="right")
     for modality, scores in by_modality(stages).items():
-        cells = (f"{score.score:.2f} ({score.shuffled:.2f})" if score else "-" for score in scores)
-        table.add_row(modality, *cells)
+        table.add_row(modality, *map(score_cell, scores))
     return table
+
+
+def score_cell(score: ModalityScore | None) -> str:
+    """Return "0.50 (0.10)", accuracy and shuffled baseline; "-" for what there is not."""
+    if score is None:
+        return "-"
+    return f"{score.score:.2f} ({'-' if score.shuffled is None else f'{score.shuffled:.2f}'})"

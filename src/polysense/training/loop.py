@@ -148,8 +148,8 @@ def train_step(
 ) -> Step:
     """One optimizer step, of which each label weighs the same, whichever process has it.
 
-    `batches` gives this process's micro-batches of the step, those of `local_micro_batches`; `stopped` has an
-    entry once this process has been asked to stop.
+    `batches` gives this process's micro-batches of the step, those of `local_micro_batches`;
+    `stopped` has an entry once this process has been asked to stop.
     """
     objective = objective_named(run.stage.objective)
     picks = run.order.at(step)
@@ -208,7 +208,7 @@ def num_labels(data: TrainingData, pick: SampleIndex) -> int:
 
 
 def train_mode(model: PolysenseModel, trainable: dict[str, torch.nn.Parameter]) -> None:
-    """Put the parts that learn into training mode and all others into evaluation mode."""
+    """Put parts with trainable parameters into training mode, all others into evaluation mode."""
     parts = {name.split(".")[0] for name in trainable}
     for name, part in model.named_children():
         part.train(name in parts)

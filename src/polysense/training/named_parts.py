@@ -20,10 +20,10 @@ from polysense.training.stages import stages_until
 ANY_WIDTH = 64  # kinds are listed without building any
 
 
-def check_names(config: RunConfig, until: str | None = None) -> None:
-    """Raise PolysenseError where a kind, sense, option, task, objective or stage is unknown."""
+def check_names(config: RunConfig, stop_after: str | None = None) -> None:
+    """Raise PolysenseError where the name of a kind, modality, option, task or stage is unknown."""
     model = config.model
-    stages_until(config, until)
+    stages_until(config, stop_after)
     modalities = build_modalities(model.modalities, model.sources)
     connectors = [*branch_makers(model.connector, ANY_WIDTH, ANY_WIDTH, 1.0), "upm"]
     for what, kind, known in (
@@ -39,4 +39,5 @@ def check_names(config: RunConfig, until: str | None = None) -> None:
         samples_for(stage.task, [], modalities)
         for modality in stage.modalities:
             if modality not in modalities:
-                raise unknown_name(f"sense in stages.{stage.name}.modalities", modality, modalities)
+                where = f"modality in stages.{stage.name}.modalities"
+                raise unknown_name(where, modality, modalities)

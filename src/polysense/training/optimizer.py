@@ -23,7 +23,7 @@ MATRIX = re.compile(r"weight|.*_weight|.*_proj|w[a-z0-9]")
 
 
 def make_optimizer(stage: Stage, trainable: dict[str, nn.Parameter]) -> torch.optim.AdamW:
-    """Return AdamW over `learnt`: a group that decays, and one that does not."""
+    """Return AdamW over `trainable`: a group that decays, and one that does not."""
     decaying = {
         name
         for name, value in trainable.items()

@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from rich.console import Console
 
+from polysense.atomic_write import remove_unfinished
 from polysense.config import RunConfig
 from polysense.config.overrides import to_json
 from polysense.data.chat.chat_templates import template_named
@@ -66,9 +67,11 @@ from polysense.training.stage_data import (
 )
 from polysense.training.stages import stages_until, train_stages
 
+FEATURES = "features"  # where features are kept that are no other run's
+
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Fill in what the weights decide: the pictures an encoder wants, a Q-Former's sizes."""
+    """Fill in what the weights decide: the image size of an encoder, a Q-Former's sizes."""
     check_parts(config)
     sources = config.model.sources
     modalities = {
@@ -125,7 +128,7 @@ def build(config: RunConfig) -> tuple[PolysenseModel, PolysenseProcessor]:
 def train(
     config: RunConfig, folder: Path, cache_folder: Path | None = None, stop_after: str | None = None
 ) -> TrainingContext:
-    """Train a run, or continue it, to its end or `until` the end of the stage of that name.
+    """Train a run, or continue it, to its end or to that of the stage `stop_after`.
 
     Returns the trained model with its data. Everything a user can get wrong is checked before the
     folder is made.
@@ -178,6 +181,8 @@ def taken(folder: Path, config: RunConfig, split: Split) -> Iterator[None]:
         raise PolysenseError(f"{str(folder)!r} cannot be made: {error.strerror}") from error
     with locked(folder):
         check_folder(folder, config)  # another process may have been here since
+        for place in (folder, folder / FEATURES, *folder.glob(f"{STAGES}/*")):
+            remove_unfinished(place)
         create_run_folder(folder, config)
         write_data_record(folder, data)
         yield
@@ -192,12 +197,12 @@ def prepare(
     split: Split,
     console: Console,
 ) -> TrainingContext:
-    """Compute the features, if the encoder rests, and leave out what cannot be read."""
+    """Compute the features, if the encoder is frozen, and leave out what cannot be read."""
     total = len(split.train) + len(split.held_out)
     unreadable = BadSamples(folder, total, config.data.max_bad_fraction, console)
     cache = None
     if not is_encoder_trainable(model, config):
-        place = cache_folder or folder / "features"
+        place = cache_folder or folder / FEATURES
         cache = FeatureCache(
             place, model, config.data.views, modalities_with_trainable_tokenizer(model, config)
         )

@@ -37,12 +37,12 @@ def check_stages(model: PolysenseModel, config: RunConfig) -> None:
         for modality in stage.modalities:
             if modality not in model.modalities:
                 raise unknown_name(
-                    f"sense in stages.{stage.name}.modalities", modality, model.modalities
+                    f"modality in stages.{stage.name}.modalities", modality, model.modalities
                 )
 
 
 def trainable_table(model: PolysenseModel, config: RunConfig) -> list[tuple[str, int, str, str]]:
-    """Return rows (part, parameters, learnt in stages, of them learnt)."""
+    """Return rows (part, parameters, stages in which it is trained, of them trainable)."""
     rows = []
     for part, module in model.named_children():
         sizes = {f"{part}.{name}": p.numel() for name, p in module.named_parameters()}
@@ -59,9 +59,9 @@ def trainable_table(model: PolysenseModel, config: RunConfig) -> list[tuple[str,
 
 
 def print_trainable_table(model: PolysenseModel, config: RunConfig, console: Console) -> None:
-    """Print what learns and what is frozen, before step 1."""
-    table = Table(title="What learns")
-    for column in ("part", "parameters", "learns in", "of them learning"):
+    """Print what is trainable and what is frozen, before step 1."""
+    table = Table(title="What is trained")
+    for column in ("part", "parameters", "trained in", "of them trainable"):
         table.add_column(column, justify="right" if column == "parameters" else "left")
     for part, size, stages, trainable in trainable_table(model, config):
         table.add_row(part, f"{size:,}", stages, trainable)

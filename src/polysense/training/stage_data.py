@@ -1,7 +1,8 @@
-"""Which samples a stage learns from, all of them known and rendered before any work.
+"""Which samples a stage is trained on, all of them known and rendered before any work.
 
-In: the split's records. Out: those of the stage's own manifest, senses and task. A stage without
-samples and a line that cannot be rendered are errors here, before features and before a folder.
+In: the split's records. Out: those of the stage's own manifest, modalities and task. A stage
+without samples and a line that cannot be rendered are errors here, before features and before a
+folder.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def resolve_tasks(config: RunConfig, split: Split) -> tuple[RunConfig, list[str]
 
 
 def records_of(model: PolysenseModel, stage: Stage, records: Sequence[Record]) -> list[Record]:
-    """Return those of `records` that a stage may learn from: by manifest and by senses."""
+    """Return those of `records` that a stage is trained on: by manifest and modalities."""
     found = [record for record in records if record.data == stage.data]
     if stage.modalities:
         found = [r for r in found if all(m.modality in stage.modalities for m in r.media)]
@@ -87,10 +88,11 @@ def samples_of(model: PolysenseModel, stage: Stage, records: Sequence[Record]) -
 
 
 def no_samples(stage: Stage, side: str) -> PolysenseError:
-    """Return the error of a stage that has nothing to learn from, with the ways out."""
+    """Return the error of a stage that has nothing to train on, with the ways out."""
     return PolysenseError(
-        f"stage {stage.name!r} has no samples{side} of {', '.join(stage.modalities) or 'any modality'} "
-        f"for its task {stage.task!r} (captions and documents serve task=caption, conversations "
+        f"stage {stage.name!r} has no samples{side} of "
+        f"{', '.join(stage.modalities) or 'any modality'} for its task {stage.task!r} (captions "
+        "and documents serve task=caption, conversations "
         f"task=instruction and task=answer): leave it out with --skip-stage {stage.name}, or give "
         f"it data with --data {stage.name}=FILE"
     )
@@ -127,7 +129,7 @@ class TrainingContext:
 
 
 def training_data(trainee: TrainingContext, stage: Stage, records: list[Record]) -> TrainingData:
-    """Return the batches of a stage's task over those of `records` that are of its senses."""
+    """Return the batches of a stage's task over those of `records` that are of its modalities."""
     samples = samples_of(trainee.model, stage, records)
     objective = objective_named(stage.objective)
     # Instructions are read sample by sample, and packing changes the samples' order.
@@ -159,7 +161,7 @@ def is_encoder_trainable(model: PolysenseModel, config: RunConfig) -> bool:
 
 
 def modalities_with_trainable_tokenizer(model: PolysenseModel, config: RunConfig) -> set[str]:
-    """Return the senses whose tokenizer learns in some stage: of them, signals are cached."""
+    """Return the modalities whose tokenizer is trained in some stage: their signals are cached."""
     return {
         modality
         for modality, tokenizer in model.tokenizers.items()

@@ -33,7 +33,7 @@ from polysense.training.stage_data import TrainingContext, training_data
 
 
 def stages_until(config: RunConfig, stop_after: str | None) -> tuple[Stage, ...]:
-    """Return the stages of `config` up to the one called `until`, or all."""
+    """Return the stages of `config` up to the one called `stop_after`, or all."""
     names = [stage.name for stage in config.stages]
     if stop_after is None:
         return config.stages
@@ -83,7 +83,7 @@ def train_stages(
 
 
 def known_scores(trainee: TrainingContext, stage: Stage, known: set[str]) -> list[ModalityScore]:
-    """Score every sense (or combination of senses) known so far, asked as in `stage`."""
+    """Score every modality (or combination) known so far, prompted as in `stage`."""
     everything = replace(stage, modalities=())
     held_out = [replace(record, data=stage.data) for record in trainee.split.held_out]
     data = training_data(trainee, everything, held_out)  # of every stage's manifest

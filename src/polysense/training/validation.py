@@ -1,6 +1,6 @@
-"""The held-out loss during training, and its blind twin: the same signals, shuffled.
+"""The validation loss, and its shuffled-input baseline: the same samples with others' signals.
 
-A model that reads its signals has a lower loss than with somebody else's; the gap is the sense.
+A model that reads its signals has a lower loss with its own than with another sample's.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def validation_losses(
 
 
 def probe_batches(data: TrainingData, size: int) -> Iterator[list[int]]:
-    """Yield the indices of at most `size` samples of one sense, `MOST` in all.
+    """Yield the indices of at most `size` samples of one modality, `MOST` in all.
 
     Texts take turns, so that a neighbour's signal is seldom one of the same caption; no batch is of
-    one sample, unless its sense has no other.
+    one sample, unless its modality has no other.
     """
     by_modality: dict[str, dict[str, list[int]]] = {}
     for index in range(0, len(data), math.ceil(len(data) / MOST)):
@@ -79,7 +79,7 @@ def probe_batches(data: TrainingData, size: int) -> Iterator[list[int]]:
 
 
 def can_be_shuffled(batch: Batch) -> bool:
-    """Whether a batch has signals, and of each sense more than one."""
+    """Whether a batch has signals, and of each modality more than one."""
     signals = [value for kind in ("signals", "features") for value in batch[kind].values()]
     return bool(signals) and all(len(value) > 1 for value in signals)
 

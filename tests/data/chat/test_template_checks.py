@@ -87,7 +87,7 @@ def test_a_template_with_an_end_of_its_own_stops_there(tmp_path):
     tokenizer.add_tokens(["<|eot|>"], special_tokens=True)
     tokenizer.chat_template = CHAT_TEMPLATE.replace("im_end", "eot")
     tokenizer.save_pretrained(llm)
-    done = train(config, tmp_path / "run", until="alignment")
+    done = train(config, tmp_path / "run", stop_after="alignment")
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot|>")]
     assert done.processor.chat.ends == ends
     assert done.model.llm.generation_config.eos_token_id == ends

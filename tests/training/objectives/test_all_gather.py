@@ -23,12 +23,14 @@ from polysense.training.objectives.all_gather import (
 GATHER = """
 import torch
 from torch import distributed
-from polysense.training.objectives.all_gather import first_row, gathered, all_gather_rows
+from polysense.training.objectives.all_gather import (
+    all_gather_rows, all_gather_with_grad, first_row,
+)
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
 own = torch.tensor([[1.0, 2.0], [3.0, 4.0]]) + 10 * rank
 own.requires_grad_(True)
-whole = gathered(own)
+whole = all_gather_with_grad(own)
 assert whole[:, 0].tolist() == [1, 3, 11, 13], whole
 weights = torch.arange(1.0, 5.0)[:, None] * (1 + 9 * rank)  # each process has a loss of its own
 (whole * weights).sum().backward()
@@ -38,7 +40,7 @@ assert first_row(2) == 2 * rank
 rows = all_gather_rows(torch.ones(2, 3 + rank, dtype=torch.long))
 assert rows.tolist() == [[1, 1, 1, 0]] * 2 + [[1] * 4] * 2, rows
 with torch.no_grad():
-    assert gathered(own) is own and first_row(2) == 0
+    assert all_gather_with_grad(own) is own and first_row(2) == 0
 distributed.destroy_process_group()
 """
 TRAIN = """
@@ -47,7 +49,7 @@ sys.path[:0] = [{tests!r}]
 from pathlib import Path
 from fixtures.tiny_qformer import enlarge, paired_config
 from polysense.training import run
-run.begin = enlarge
+run.init_qformer = enlarge
 torch.set_num_threads(1)
 torch.multinomial = lambda weights, _: weights.argmax(1, keepdim=True)
 run.train(paired_config(Path({parts!r}), steps=4), Path({run!r}))
@@ -78,7 +80,7 @@ def test_two_processes_learn_what_one_does(tmp_path, monkeypatch):
     paired_config(parts)
     tests = str(Path(__file__).parents[2])
     two_processes(tmp_path, TRAIN.format(tests=tests, parts=str(parts), run=str(tmp_path / "two")))
-    monkeypatch.setattr(run, "begin", enlarge)
+    monkeypatch.setattr(run, "init_qformer", enlarge)
     monkeypatch.setattr(torch, "multinomial", lambda weights, _: weights.argmax(1, keepdim=True))
     run.train(paired_config(parts, steps=4), tmp_path / "one")
     two, one = (

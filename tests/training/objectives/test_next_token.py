@@ -44,7 +44,7 @@ def test_words_weighs_each_by_its_rarity(model_and_batch, monkeypatch):
     rows = torch.stack([vectors[5], vectors[9] + vectors[11]])
     count = next(e.shape[1] for e in model.encode_signals(**batch).values())
     monkeypatch.setattr(
-        model, "perceive", lambda **_: {"image": rows[:, None].expand(-1, count, -1)}
+        model, "encode_signals", lambda **_: {"image": rows[:, None].expand(-1, count, -1)}
     )
     total, number = bag_of_words(model, batch)
     logs = (rows @ vectors.T * logit_scale_of_words(vectors)).log_softmax(dim=1)
@@ -69,8 +69,8 @@ def test_rarity_is_the_log_of_how_few_rows_hold_a_token():
 
 def test_unknown_objective_names_the_known():
     with pytest.raises(
-        PolysenseError, match="Known: caption, contrast, match, next_token, spelling, words"
+        PolysenseError, match="Known: bag_of_words, itc, itg, itm, next_token, token_alignment"
     ):
-        objective_named("contrast+matching")
-    with pytest.raises(PolysenseError, match="only contrast, match, caption can be added up"):
-        objective_named("contrast+words")
+        objective_named("itc+matching")
+    with pytest.raises(PolysenseError, match="only itc, itm, itg can be added up"):
+        objective_named("itc+bag_of_words")

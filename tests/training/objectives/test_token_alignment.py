@@ -35,7 +35,7 @@ def test_spelling_is_least_where_each_embedding_is_its_word(model_and_batch, mon
     losses = []
     for embeddings in (right, right.flip(1), right.flip(0)):
         monkeypatch.setattr(
-            model, "perceive", lambda embeddings=embeddings, **_: {"image": embeddings}
+            model, "encode_signals", lambda embeddings=embeddings, **_: {"image": embeddings}
         )
         losses.append(float(token_alignment(model, batch)[0]))
     assert losses[0] < 0.5 * losses[1]
@@ -60,7 +60,7 @@ def test_tags_around_a_signal_spell_nothing(model_and_batch, monkeypatch):
     for tag in (torch.zeros(len(labels), 1, vectors.shape[1]), vectors[3:4].expand(2, 1, -1)):
         embeddings = torch.cat([tag, right, tag], dim=1)
         monkeypatch.setattr(
-            model, "perceive", lambda embeddings=embeddings, **_: {"image": embeddings}
+            model, "encode_signals", lambda embeddings=embeddings, **_: {"image": embeddings}
         )
         torch.manual_seed(0)
         losses.append(float(token_alignment(model, batch)[0]))

@@ -1,6 +1,7 @@
 """The log survives damage, the bar never says nan, durations are as people say them.
 
-Also polysense.training.progress.plan and polysense.training.progress.feature_progress: what is told beside it.
+What is told beside it: polysense.training.progress.plan and
+polysense.training.progress.feature_progress.
 """
 
 import io
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from polysense.config import Stage
+from polysense.errors import PolysenseError
 from polysense.training.progress import feature_progress
 from polysense.training.progress.metric_logger import (
     MetricLogger,
@@ -75,19 +77,50 @@ def test_held_out_losses_that_do_not_exist_are_not_printed(tmp_path):
         "s step 3: held-out loss 1.500, with shuffled signals 2.500 nats a token",
     ]
     assert [sorted(line) for line in read_log(tmp_path / "log.jsonl")] == [
-        ["val_loss", "stage", "step"],
-        ["val_loss_shuffled", "val_loss", "stage", "step"],
+        ["stage", "step", "val_loss"],
+        ["stage", "step", "val_loss", "val_loss_shuffled"],
     ]
 
 
-def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
-    (tmp_path / "step-000030").mkdir()
+def planned(tmp_path, steps=80):
+    """Return the plan's row of a stage of 160 samples, and what is printed below the table."""
     stage = Stage("alignment", ("connector",), batch_size=4)
-    run = SimpleNamespace(stage=stage, data=range(160), folder=tmp_path, steps=80)
+    run = SimpleNamespace(stage=stage, data=range(160), folder=tmp_path, steps=steps)
     console = Console(file=io.StringIO(), width=200)
     print_plan([run], console)
-    row = next(line for line in console.file.getvalue().splitlines() if "alignment" in line)
-    assert row.replace("│", " ").split() == ["alignment", "160", "4", "2", "80", "30", "connector"]
+    lines = console.file.getvalue().splitlines()
+    (row,) = [line for line in lines if "alignment" in line]
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    return cells, lines[-1]
+
+
+def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
+    cells, note = planned(tmp_path)
+    assert cells == ["alignment", "160", "4", "2", "80", "0", "-", "connector"]
+    assert "once 5 of its steps have been measured" in note
+
+
+def test_the_plan_of_a_run_that_goes_on_tells_the_time_left(tmp_path):
+    (tmp_path / "step-000030").mkdir()
+    seconds = [9.0, 2.0, 2.0]  # the first step warms up: the median is not its
+    lines = [{"step": step, "seconds": value} for step, value in enumerate(seconds, 1)]
+    lines.append({"step": 3, "val_loss": 1.0})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cells, note = planned(tmp_path)
+    assert cells == ["alignment", "160", "4", "2", "80", "30", "1 min 40 s", "connector"]
+    assert "measured" not in note
+    assert planned(tmp_path, steps=30)[0][-2] == "0 s"
+
+
+def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):
+    log = journal(tmp_path, terminal=False).__enter__()
+    log.file.close()
+    log.file = Path("/dev/full").open("w")  # noqa: SIM115
+    full = r"log\.jsonl' cannot be written: the disk is full"
+    with pytest.raises(PolysenseError, match=full):
+        log.step(1, 2.0, 0.1, 1.0, 0.5, 0.1, 0.5)
+    with pytest.raises(PolysenseError, match=full):  # what the file did not take comes once more
+        log.__exit__()
 
 
 def test_features_are_explained_and_told_with_rate_and_eta(monkeypatch):

@@ -161,7 +161,7 @@ def test_more_or_other_data_for_a_run_are_refused(tmp_path):
     manifest = Path(config.data.manifest)
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(lines[:12]))
-    train(config, tmp_path / "run", until="alignment")
+    train(config, tmp_path / "run", stop_after="alignment")
     changed(manifest, lambda lines: [{**line, "caption": "Else."} for line in lines])
     with pytest.raises(PolysenseError, match="manifest are 12 with another text"):
         train(config, tmp_path / "run")

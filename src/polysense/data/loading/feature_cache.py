@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from polysense.atomic_write import replacing
+from polysense.atomic_write import remove_unfinished, replacing
 from polysense.data.loading.prefetch import Prefetcher
 from polysense.errors import PolysenseError
 from polysense.modalities.custom import code_of
@@ -32,6 +32,7 @@ from polysense.types import Media
 
 SHARD = 256
 CHECKSUM = "crc32"
+ABANDONED = 3600.0  # seconds after which nobody still writes a shard: other runs share the folder
 READERS = max(2, (os.cpu_count() or 2) // 2)  # threads that decode while the encoder sees
 
 
@@ -51,6 +52,7 @@ class FeatureCache:
         self.model = model
         self.count = views
         folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(folder, ABANDONED)
         self._fingerprint = model.encoder.fingerprint()
         self._keys: dict[Media, str] = {}
         self._readings: dict[str, list[str]] = {}

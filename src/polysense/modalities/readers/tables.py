@@ -86,6 +86,8 @@ def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
 
 def numeric_columns(table: pd.DataFrame, name: str) -> np.ndarray:
     """Return a table's numbers [rows, columns] in fp64; a cell that is none is named."""
+    import pandas as pd
+
     for column in table.columns:
         cells = table[column]
         lost = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from polysense.errors import PolysenseError
 from polysense.modalities.readers.column_names import listed
 from polysense.modalities.readers.text_numbers import decimal_mark, is_number, text_encoding
+
+if TYPE_CHECKING:
+    import pandas as pd  # costs a second, so it is imported where it is used
 
 SAMPLED = 200  # rows that tell how a table is written
 
@@ -24,6 +26,8 @@ def read_table(data: bytes, separators: str, name: str) -> pd.DataFrame:
 
     Lines that begin with # are skipped. Raises PolysenseError where names and cells do not match.
     """
+    import pandas as pd
+
     text = data.decode(text_encoding(data, name))
     rows = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not rows:

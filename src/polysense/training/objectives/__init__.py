@@ -24,11 +24,11 @@ from polysense.types import Batch
 class Objective:
     """A loss, and what of its samples it reads.
 
-    loss    (model, batch) -> (sum, number of terms); a term is a label, or with `pairs` a sample
-    packs   samples may share a row of the LLM
-    in_sequence  it looks for embeddings in the text, where some interactions leave marks instead
-    pairs   it compares signals of one sense with captions in the ids of a Q-Former, `captions` of
-            the batch, and over all processes: each of them needs as many samples
+    loss         (model, batch) -> (sum, number of terms); a term is a label, with `pairs` a sample
+    packs        samples may share a row of the LLM
+    in_sequence  it looks for embeddings in the text, where some fusions leave placeholders instead
+    pairs        it compares signals of one modality with `captions` of the batch, in the ids of a
+                 Q-Former, over all processes: each of them needs as many samples
     """
 
     loss: Callable[[PolysenseModel, Batch], tuple[torch.Tensor, torch.Tensor]]

@@ -23,7 +23,7 @@ def bag_of_words(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, tor
     placed = merge_embeddings(
         blank, batch["input_ids"], model.config.placeholders, model.encode_signals(**batch)
     )
-    # One place a row, drawn anew each step: every embedding learns alone, at the price of one.
+    # One place a row, drawn anew each step: each embedding is trained alone, at the price of one.
     place = (torch.rand(here.shape, device=here.device) * here).argmax(dim=1)
     drawn = placed[torch.arange(len(placed)), place]
     drawn = drawn / embedding_factor(model.llm)  # as large as the word vectors

@@ -1,6 +1,6 @@
-"""Objectives in the LLM's words: the next one, and which ones.
+"""Next-token prediction: the language-model loss of the labelled tokens.
 
-Both are sums over the batch's labels, with the number of them.
+A sum over the batch's labels, with the number of them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ LEAST = 1e-4  # so that every wrong pair can be drawn
 
 @dataclass(frozen=True)
 class Pairs:
-    """Signals [N, F, E] of one sense and their captions [N, L], among the W of all processes."""
+    """Signals [N, F, E] of one modality and their captions [N, L], among the W of all processes."""
 
     branch: QFormerPretrainingBranch
     features: torch.Tensor
@@ -141,8 +141,8 @@ def paired(
     }
     if len(sources) != 1:
         raise PolysenseError(
-            f"{'+'.join(parts)} compares signals of one sense, and the batch has "
-            f"{', '.join(sources) or 'none'}: name one in the stage's senses"
+            f"{'+'.join(parts)} compares signals of one modality, and the batch has "
+            f"{', '.join(sources) or 'none'}: name one in the stage's modalities"
         )
     modality, features = next(iter(sources.items()))
     branch = paired_branch(model, modality)
@@ -166,20 +166,20 @@ def check_pairs(model: PolysenseModel, stage: Stage, processes: int) -> None:
     if stage.batch_size % parts or stage.batch_size < 2 * parts:
         raise PolysenseError(
             f"stages.{stage.name}.batch_size={stage.batch_size}: {stage.objective} compares the "
-            f"samples of a micro-batch, so that each of the {parts} (processes x gradient_accumulation_steps) "
-            "needs as many, and two at least"
+            f"samples of a micro-batch, so that each of the {parts} (processes x "
+            "gradient_accumulation_steps) needs as many, and two at least"
         )
 
 
 def check_one_signal(stage: Stage, samples: Sequence[Sample]) -> None:
-    """Check that every sample of a stage has one signal, all of the same sense."""
+    """Check that every sample of a stage has one signal, all of the same modality."""
     first = samples[0].modalities
     for sample in samples:
         if len(sample.media) != 1 or sample.modalities != first:
             raise PolysenseError(
-                f"stages.{stage.name}: {stage.objective} compares signals of one sense, one a "
+                f"stages.{stage.name}: {stage.objective} compares signals of one modality, one a "
                 f"sample, and sample {sample.key!r} has {len(sample.media)} "
-                f"({sample.modalities or 'none'}): name one in the stage's senses"
+                f"({sample.modalities or 'none'}): name one in the stage's modalities"
             )
 
 

@@ -1,9 +1,9 @@
-"""Spelling: a signal's embeddings learn to stand for the words of its caption, in their order.
+"""Token alignment: a signal's embeddings stand for the words of its caption, in their order.
 
 A frozen LLM reads word vectors in a sentence's order at once, and a bag of words hardly at all
 (docs/onellm-laptop.md has the figures). It takes a connector whose embeddings know their place, as
 the queries of the UPM, the Q-Former and the resamplers do; one that maps each position by itself
-cannot spell, and learns from the bag of words (next_token.py).
+cannot, and is trained by the bag of words (bag_of_words.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def token_alignment(model: PolysenseModel, batch: Batch) -> tuple[torch.Tensor, 
 
     Needs no pass through the LLM, only its word vectors, so it costs a hundredth of `next_token`,
     and a frozen LLM reads embeddings that stand like words in a sentence at once. Of a caption with
-    more words than there are embeddings the rarest are spelled. In nats: (sum, labels).
+    more words than there are embeddings the rarest are aligned. In nats: (sum, labels).
     """
     ids, labels, tags = batch["input_ids"], batch["labels"], model.connector.tags
     idf_weights_of_rows = idf_weights(labels)

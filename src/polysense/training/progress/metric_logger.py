@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
-from polysense.atomic_write import write_text
+from polysense.atomic_write import disk_errors, write_text
 from polysense.training.validation import ValidationLosses
 
 LOG = "log.jsonl"
@@ -80,8 +80,9 @@ class MetricLogger:
     def __exit__(self, *_: object) -> None:
         if self.main:
             self.progress.stop()
-            self.file.close()
-            self.board.close()
+            with disk_errors(self.folder / LOG):  # closing writes what a full disk did not take
+                self.file.close()
+                self.board.close()
 
     def step(
         self,
@@ -103,7 +104,7 @@ class MetricLogger:
         self.seconds += seconds
         self.waited += waited
         speed = (step - self.first) / self.seconds
-        values = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
+        values = {"step": step, "loss": loss, "lr": rate, "grad_norm": norm, "seconds": seconds}
         self._write({**values, "data_wait": waited / seconds, "cpu_seconds": busy})
         said = f"loss {loss:.3f} (mean {self.mean:.3f})"
         self.progress.update(self.task, completed=step, rate=speed, loss=said)
@@ -119,7 +120,7 @@ class MetricLogger:
         return step - self.first == FIRST_TOLD or step % TOLD_EVERY == 0 or step == self.steps
 
     def held_out(self, step: int, losses: ValidationLosses) -> None:
-        """Note the held-out loss and its blind twin, as far as there are such."""
+        """Note the validation loss and its shuffled-input baseline, as far as there are such."""
         if not self.main or losses.true is None:
             return
         values = {"val_loss": losses.true, "val_loss_shuffled": losses.shuffled}
@@ -130,11 +131,12 @@ class MetricLogger:
         self.console.print(f"{said} nats a token")
 
     def _write(self, values: dict[str, Any]) -> None:
-        self.file.write(json.dumps({"stage": self.stage, **values}) + "\n")
-        self.file.flush()
-        for name, value in values.items():
-            if name != "step":
-                self.board.add_scalar(f"{self.stage}/{name}", value, values["step"])
+        with disk_errors(self.folder / LOG):
+            self.file.write(json.dumps({"stage": self.stage, **values}) + "\n")
+            self.file.flush()
+            for name, value in values.items():
+                if name != "step":
+                    self.board.add_scalar(f"{self.stage}/{name}", value, values["step"])
 
 
 def readable_seconds(seconds: float) -> str:

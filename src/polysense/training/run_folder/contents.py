@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from polysense.atomic_write import write_text
+from polysense.atomic_write import UNFINISHED, write_text
 from polysense.config import RunConfig
 from polysense.config.older_version import check_version
 from polysense.config.overrides import from_json, to_json
@@ -70,7 +70,7 @@ def check_folder(folder: Path, config: RunConfig) -> None:
     if not folder.is_dir():
         return
     if not (folder / RUN_FILE).is_file():
-        if any(path.name != LOCK for path in folder.iterdir()):
+        if any(path.name != LOCK and UNFINISHED not in path.name for path in folder.iterdir()):
             raise PolysenseError(
                 f"{str(folder)!r} is not empty and holds no run{import_hint(folder)}: give another "
                 "--run folder"

@@ -16,7 +16,7 @@ from polysense.errors import PolysenseError
 from polysense.model.trainable import select
 
 SPARE = 2**24  # bytes for logs, headers, and what the file system keeps to itself
-FP32 = 4  # bytes of a number: whatever learns is kept in fp32, and so are its moments
+FP32 = 4  # bytes of a number: whatever is trainable is kept in fp32, and so are its moments
 COPIES = 3  # a parameter and AdamW's two moments
 
 

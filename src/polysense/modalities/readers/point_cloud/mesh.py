@@ -13,8 +13,6 @@ import struct
 from typing import Any
 
 import numpy as np
-import trimesh
-from trimesh.visual.color import uv_to_color
 
 from polysense.errors import PolysenseError
 from polysense.modalities.readers.column_names import listed
@@ -42,6 +40,8 @@ def read_mesh(data: bytes, kind: str, reading: Reading) -> Cloud:
 
     `kind` is the file's suffix without dot. The same file gives the same points.
     """
+    import trimesh
+
     if kind == "stl":
         data = checked_stl(data, reading)
     check_counts(data, kind, reading)
@@ -166,6 +166,8 @@ def check_extensions(tree: dict[str, Any], name: str) -> None:
 
 def face_areas(mesh: Any, transform: np.ndarray) -> np.ndarray:
     """Return the area [faces] of the faces of a mesh in its scene; 0 of damaged ones."""
+    import trimesh
+
     if not len(getattr(mesh, "faces", ())):
         return np.zeros(0)
     placed = trimesh.transform_points(mesh.vertices, transform)
@@ -177,6 +179,8 @@ def sample(
     mesh: Any, transform: np.ndarray, areas: np.ndarray, count: int, reading: Reading
 ) -> Cloud:
     """Draw `count` points of one placed mesh, each face by its area."""
+    import trimesh
+
     seed = int(reading.generator.integers(2**31))
     points, faces = trimesh.sample.sample_surface(mesh, count, face_weight=areas, seed=seed)[:2]
     corners = mesh.vertices[mesh.faces[faces]]
@@ -193,6 +197,8 @@ def surface_colours(
 
     From the texture, else the vertices or faces, else the material; None where there is nothing.
     """
+    from trimesh.visual.color import uv_to_color
+
     visual, corners = mesh.visual, mesh.faces[faces]
     if visual.kind == "vertex":
         colours = (visual.vertex_colors[corners, :3] * weights[..., None]).sum(axis=1)
@@ -218,6 +224,8 @@ def surface_colours(
 
 def vertices(placed: list[tuple[Any, np.ndarray]]) -> Cloud:
     """Return the vertices of placed meshes, or clouds, that have no surface."""
+    import trimesh
+
     parts = []
     for mesh, transform in placed:
         colours = getattr(mesh, "colors", None)
