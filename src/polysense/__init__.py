@@ -10,7 +10,7 @@ The flow, and the file for each arrow:
     LLM -> text             model/llm/load.py            what it can do: capabilities.py
 
 `PolysenseModel.forward` in model/polysense_model.py walks it. Around it: config/ (what a run is),
-data/ (records, chat, batches, the processor), importers/ (checkpoints of others), training/ (stages,
+data/ (records, chat, batches, the processor), importers/ (others' checkpoints), training/ (stages,
 objectives, the loop, exact checkpoints), evaluation/ (scores, report), serving/ (conversations),
 recipes/ (whole runs), cli/ (a file a command).
 """
