@@ -1,9 +1,9 @@
 # The commands for people; `make` alone lists them. Everything is installed into .venv.
 #
 #   make demo RUN=runs/second ARGS="--set seed=1"    another run folder, another setting
-#   make demo RECIPE=laptop RUN=runs/laptop           another recipe: pictures alone, in half the time
+#   make demo RECIPE=laptop RUN=runs/laptop           another recipe: images alone, in half the time
 #   make install TORCH=torch==2.11.0                  another torch (pip's own variables work too)
-#   make lock                                         newer versions of everything else
+#   make lock                                         newer versions of everything but torch
 #
 # constraints.txt has the exact versions that are installed, but torch's: which build of torch is
 # right depends on the machine. LOCKED_TORCH is the version the tests were last run with.
@@ -54,10 +54,10 @@ lock: ## write the newest versions that pyproject allows into constraints.txt
 		{ echo "# Made by \`make lock\`: the exact versions that \`make install\` takes."; \
 		  grep -Ev '^(torch|triton|nvidia-|cuda-)' "$$scratch/versions"; } > constraints.txt
 
-demo: install ## teach SmolLM2 eight senses, on this machine, and show what it says
+demo: install ## train SmolLM2 on eight modalities, on this machine, and show what it says
 	@$(BIN)/polysense demo $(RECIPE) --run $(RUN) $(ARGS)
 
-test: install ## run the tests, without the minutes-long ones
+test: install ## run the quick tests
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: install ## run every test

@@ -2,15 +2,17 @@
 
 The flow, and the file for each arrow:
 
-    file -> signal          modalities/<modality>.py: read
-    signal -> tokens        modalities/<modality>.py: tokenizer
-    tokens -> features      model/encoders/
-    features -> embeddings  model/connectors/
-    embeddings -> LLM       model/fusion/
-    LLM -> text             model/llm/, model/polysense_model.py
+    file -> signal          modalities/<modality>.py     read
+    signal -> tokens        modalities/<modality>.py     tokenizer, a patch embedding
+    tokens -> features      model/encoders/build.py
+    features -> embeddings  model/connectors/build.py    mlp, qformer, resampler, upm ...
+    embeddings -> LLM       model/fusion/build.py        at the input, or inside the LLM's layers
+    LLM -> text             model/llm/load.py            what it can do: capabilities.py
 
-Around it: data/ (manifests, chat, batches), training/ (stages, the loop, checkpoints), evaluation/,
-serving/ (asking), recipes/ (whole runs), cli/main.py.
+`PolysenseModel.forward` in model/polysense_model.py walks it. Around it: config/ (what a run is),
+data/ (records, chat, batches, the processor), importers/ (others' checkpoints), training/ (stages,
+objectives, the loop, exact checkpoints), evaluation/ (scores, report), serving/ (conversations),
+recipes/ (whole runs), cli/ (a file a command).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """docs/a-new-sense.md, word for word: its files are written, its commands run, its Python asks.
 
-Only the laptop recipe's LLM is swapped for the tiny random one, and nothing is fetched.
+Only the laptop recipe's LLM and encoder are swapped for random ones, and nothing is fetched.
 """
 
 import json
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures.tiny_model import save_llm
+from PIL import Image
 
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.cli.main import main
 from polysense.data.datasets import read_manifest
 from polysense.errors import PolysenseError
+from polysense.model.encoders.efficientnet import EfficientNetLite
 from polysense.recipes.laptop.weights import LaptopData
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "a-new-sense.md"
@@ -37,20 +39,39 @@ def succeeds(words):
     assert stopped.value.code == 0
 
 
+def draw_pictures():
+    """What a reader has already: some images and their manifest."""
+    Path("pictures").mkdir()
+    names = ("red", "green", "blue", "white", "gray", "pink", "brown", "orange")
+    lines = []
+    for name in names:
+        Image.new("RGB", (32, 32), name).save(f"pictures/{name}.png")
+        line = {"image": f"pictures/{name}.png", "caption": f"A {name} square."}
+        lines.append(json.dumps(line | {"split": "held_out" if name == "pink" else "train"}) + "\n")
+    Path("pictures.jsonl").write_text("".join(lines))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder in which the whole page was followed."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        nowhere = LaptopData(Path("none"), save_llm(folder / "llm"), Path("none"))
+        encoder = folder / "efficientnet-lite0.pth"
+        torch.save(EfficientNetLite("lite0").state_dict(), encoder)
+        random = LaptopData(Path("none"), save_llm(folder / "llm"), encoder)
         laptop = sys.modules["polysense.recipes.laptop.image_only"]
-        patch.setattr(laptop, "laptop_data", lambda folder: nowhere)
+        patch.setattr(laptop, "laptop_data", lambda folder: random)
+        draw_pictures()
         Path("ecg.py").write_text(SENSE)
         Path("make_ecg.py").write_text(DATA)
         for words in COMMANDS:
             if words[0] == "python":
                 exec(compile(Path(words[1]).read_text(), words[1], "exec"), {})
+            elif words[0] == "cat":
+                *parts, arrow, whole = words[1:]
+                assert arrow == ">"
+                Path(whole).write_text("".join(Path(part).read_text() for part in parts))
             else:
                 assert words[0] == "polysense"
                 succeeds(words[1:])
@@ -60,13 +81,14 @@ def folder(tmp_path_factory):
 def test_the_sense_is_short():
     assert len(SENSE.splitlines()) <= 40
     assert [words[:2] for words in COMMANDS if words[0] == "polysense"] == [
-        ["polysense", command] for command in ("train", "ask", "evaluate", "describe")
+        ["polysense", command]
+        for command in ("train", "ask", "evaluate", "describe", "train", "ask", "ask")
     ]
 
 
 def test_the_manifest_is_the_one_shown(folder):
     shown = next(text for language, text in BLOCKS if language == "jsonl")
-    manifest = folder / "hearts" / "ecg.jsonl"
+    manifest = folder / "ecg.jsonl"
     assert manifest.read_text().startswith(shown)
     assert len(read_manifest(manifest, ["ecg"])) == 150
 
@@ -82,6 +104,13 @@ def test_the_model_hears_the_heart(folder):
     log = (folder / "runs/ecg/stages/words/log.jsonl").read_text().splitlines()
     last = [line for line in map(json.loads, log) if "val_loss" in line][-1]
     assert last["val_loss"] < last["val_loss_shuffled"] - 0.1
+
+
+def test_it_is_trained_beside_images(folder):
+    model = PolysenseModel.from_pretrained(folder / "runs" / "both")
+    assert set(model.modalities) == {"image", "ecg"}
+    result = json.loads((folder / "runs/both/evaluation.json").read_text())
+    assert {entry["modality"] for entry in result["modalities"]} == {"image", "ecg"}
 
 
 def test_the_checkpoint_finds_the_sense_and_reads_alike(folder, monkeypatch, tmp_path):

@@ -1,1 +1,1 @@
-"""Scores of a run, beside blind values and baselines, and its report."""
+"""Scores of a run, beside shuffled values and baselines, and its report."""

@@ -1,4 +1,4 @@
-"""Checkpoints of other systems become ours; `polysense import` writes them as runs (importers/import_checkpoint.py).
+"""Checkpoints of other systems become ours; `polysense import` writes them as runs.
 
 A family is a line here: a function that reads a checkpoint strictly, writes its LLM and encoder to
 folders of their own, and returns the rest (`Imported`).

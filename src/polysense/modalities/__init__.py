@@ -1,4 +1,7 @@
-"""The senses. A new one is a file here and a line in the table below, or a file of a user's own."""
+"""The modalities, from a file to a signal to tokens.
+
+A new one is a file here and a line in the table below, or a file of a user's own.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

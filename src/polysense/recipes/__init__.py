@@ -1,4 +1,4 @@
-"""The recipes, in a literal table: functions (data folder, own manifest) -> RunConfig."""
+"""Recipes: whole runs as functions (data folder, own manifest) -> RunConfig, in a literal table."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Asking a trained model."""
+"""Conversations with a trained model."""

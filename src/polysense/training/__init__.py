@@ -1,1 +1,1 @@
-"""Stages, the loop, checkpoints that resume exactly, and the feature cache."""
+"""Stages in order, their objectives, the one loop, and checkpoints that resume exactly."""

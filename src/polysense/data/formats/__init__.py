@@ -1,7 +1,7 @@
 """Forms in which people have data, beside manifests and shards: a file each, and the table of them.
 
 A form is a module with two functions: `takes(path)` says whether a path is of this form, and
-`lines_of(path, senses)` yields its samples as lines of a manifest.
+`lines_of(path, modalities)` yields its samples as lines of a manifest.
 """
 
 from types import ModuleType

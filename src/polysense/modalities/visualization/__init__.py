@@ -1,1 +1,1 @@
-"""Signals for people: pictures of what was perceived."""
+"""Signals for people: plots of what the model was given."""
