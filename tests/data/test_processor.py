@@ -187,7 +187,7 @@ def test_saved_and_loaded_it_is_the_same(processor, tmp_path):
         assert again.tokenizer is again.text_tokenizer
         text = again.apply_chat_template(asked("What?"), tokenize=False, form="template")
         assert text == processor.apply_chat_template(asked("What?"), tokenize=False)
-    with pytest.raises(PolysenseError, match="from_pretrained 'sense'"):
+    with pytest.raises(PolysenseError, match="from_pretrained 'modality'"):
         PolysenseProcessor.from_pretrained(tmp_path, modality="a.py")
     with pytest.raises(PolysenseError, match="save_pretrained 'safe'"):
         processor.save_pretrained(tmp_path, safe=True)

@@ -118,7 +118,7 @@ def loop(made, processor):
         ({"no_repeat_ngram_size": 1}, NoRepeatNGramLogitsProcessor(1)),
         ({"no_repeat_ngram_size": 2}, NoRepeatNGramLogitsProcessor(2)),
     ],
-    ids=str,
+    ids=["penalty", "no repeated word", "no repeated pair"],
 )
 @torch.inference_mode()
 def test_what_forbids_repetition_sees_the_prompt(made, options, processor):

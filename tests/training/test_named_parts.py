@@ -13,12 +13,12 @@ from polysense.training.named_parts import check_names
 UNKNOWN = [
     ("model.connector.kind=foo", r"unknown connector 'foo'\. Known: abstractor, .*upm"),
     ("model.encoder.kind=foo", r"unknown encoder 'foo'\. Known: efficientnet-lite, none"),
-    ("model.fusion.kind=foo", r"unknown fusion 'foo'\. Known: adapter, expert, gated"),
-    ("stages.alignment.task=foo", r"unknown task 'foo'\. Known: caption, instruction"),
+    ("model.fusion.kind=foo", r"unknown fusion 'foo'\. Known: cross_attention, input, llama"),
+    ("stages.alignment.task=foo", r"unknown task 'foo'\. Known: answer, caption, instruction"),
     ("stages.alignment.objective=next_token+foo", r"unknown objective 'foo'\. Known: "),
     (
         "stages.alignment.modalities=audio",
-        r"unknown sense in stages\.alignment\.modalities 'audio'\. ",
+        r"unknown modality in stages\.alignment\.modalities 'audio'\. ",
     ),
     ('model.modalities={"picture":{}}', r"unknown modality 'picture'\. Known: audio"),
     ("model.llm.template=foo", r"unknown chat template 'foo'\. Known: "),
@@ -40,7 +40,7 @@ def test_until_names_a_stage(tmp_path):
         check_names(config, "instructions")
 
 
-@pytest.mark.parametrize("kind", ["input", "cross_attention", "adapter", "expert"])
+@pytest.mark.parametrize("kind", ["input", "cross_attention", "llama_adapter", "visual_expert"])
 def test_every_kind_of_interaction_is_known(kind, tmp_path):
     config = tiny_config(tmp_path / "parts")
     model = replace(config.model, fusion=replace(config.model.fusion, kind=kind))

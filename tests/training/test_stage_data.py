@@ -81,7 +81,7 @@ def test_captions_beside_conversations_serve_alone(config):
     ("lines", "words"),
     [
         ([{"question": f"{i}?", "answer": "Yes."} for i in range(40)],
-         r"stage 'alignment' has no samples to train on of any sense.*--skip-stage alignment"),
+         r"stage 'alignment' has no samples to train on of any modality.*--skip-stage alignment"),
         ([{"image": f"{i:02d}.png", "document": [{"image": f"{i:02d}.png"}, "A."]}
           for i in range(0)], "is empty"),
         ([{"document": [{"image": f"{i:02d}.png"}, "A."]} for i in range(24)],

@@ -19,7 +19,7 @@ SAME: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in """
     learning_rate lr rate learn_rate base_lr max_lr
-    min_learning_rate min_learning_rate min_lr minimum_learning_rate lr_min
+    min_learning_rate minimum_rate min_lr minimum_learning_rate lr_min
     batch_size batch bs batchsize per_device_train_batch_size micro_batch_size
     accumulation gradient_accumulation_steps grad_accum gradient_accumulation accumulation_steps
     epochs epoch num_epochs num_train_epochs
@@ -29,12 +29,12 @@ SAME: tuple[frozenset[str], ...] = tuple(
     clip max_grad_norm grad_clip gradient_clipping clip_grad max_norm
     learn trainable train unfreeze freeze
     objective loss
-    packed_length packed_length max_length max_seq_length cutoff_len model_max_length
+    packed_length row_tokens max_length max_seq_length cutoff_len model_max_length
     checkpoint_every save_steps save_every
     evaluate_every eval_steps eval_every val_every
     held_out val validation val_size val_share test_size
     manifest dataset data_path train_file dataset_name
-    max_bad_fraction max_bad_fraction
+    max_bad_fraction bad_share
     max_new_tokens max_tokens max_length
     precision dtype bf16 fp16 torch_dtype
     name path model_name model_name_or_path checkpoint pretrained

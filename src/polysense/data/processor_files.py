@@ -91,7 +91,7 @@ class ProcessorFiles(ProcessorMixin):
         """
         for option, value in options.items():
             if option not in HANDED and value is not None:
-                raise unknown_name("argument of from_pretrained", option, ("senses",))
+                raise unknown_name("argument of from_pretrained", option, ("modalities",))
         folder = checkpoint_folder(name)
         try:
             values = json.loads((folder / FILE).read_text())

@@ -83,7 +83,7 @@ def load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PolysenseError(
             f"sense file {str(path)!r} does not exist: name the Python file of the sense, with "
-            "--modality or senses=[...]"
+            "--modality or modalities=[...]"
         )
     name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -154,7 +154,7 @@ def modality_sources(
             raise PolysenseError(
                 f"checkpoint {str(name)!r} needs the sense {modality!r} from a file of its author's "
                 f"({source}), which is not run unasked: get it, read it, and name it with --modality "
-                "or senses=[...]"
+                "or modalities=[...]"
             )
     return {**noted, **given}
 

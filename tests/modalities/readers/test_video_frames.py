@@ -167,7 +167,7 @@ def test_a_display_matrix_turns_and_mirrors(matrix, corner):
 
 
 @pytest.mark.parametrize(
-    ("contrastive_width", "full"), [(5, False), (1, False), (5, True), (1, True)]
+    ("space", "full"), [(5, False), (1, False), (5, True), (1, True)]
 )
 def test_colours_go_by_the_films_own_matrix_and_range(tmp_path, space, full):
     orange = np.full((48, 64, 3), (200, 90, 20), np.uint8)
