@@ -1,8 +1,8 @@
 """What each peer's way from features to words learns at one budget, on a laptop.
 
-Every recipe of recipes/ is made small by scaled_down.py: the same LLM, encoder, pictures and samples.
-A row that is done stays; a run that was interrupted goes on. Out: a row of JSON each, a table in
-Markdown and a plot, drawn again from all the rows there are.
+Every recipe of recipes/ is made small by scaled_down.py: the same LLM, encoder, pictures and
+samples. A row that is done stays; a run that was interrupted goes on. Out: a row of JSON each, a
+table in Markdown and a plot, drawn again from all the rows there are.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ SMALL = {
     "--repeats 1",
     "allocator": "--width 32 --vocabulary 999 --features 1280 --clouds 16 --steps 2 --repeats 1",
     "generation": "--new 6 --streams 3 --turns 2 --repeats 1",
-    "utilization": "--width 32 --layers 1 --vocabulary 99 --samples 2 --words 9 --packed-length 600 "
-    "--pictures 2 --side 64 --repeats 1 --head-width 16",
+    "utilization": "--width 32 --layers 1 --vocabulary 99 --samples 2 --words 9 --packed-length "
+    "600 --pictures 2 --side 64 --repeats 1 --head-width 16",
     "alignment": "--encoder-kind transformers --steps 2 --batch 4",
 }
 

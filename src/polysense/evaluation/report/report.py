@@ -93,8 +93,8 @@ def lead(evaluation: Evaluation) -> str:
         if best.named.model == worst.named.model:
             return text
         text += (
-            f" Best is {best.modality} with {percent(best.named.model)}, weakest {worst.modality} with "
-            f"{percent(worst.named.model)}."
+            f" Best is {best.modality} with {percent(best.named.model)}, weakest {worst.modality} "
+            f"with {percent(worst.named.model)}."
         )
     return text
 
