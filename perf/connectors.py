@@ -1,8 +1,8 @@
 """What each peer's way from features to words learns at one budget, on a laptop.
 
-Every recipe of recipes/ is made small by scaled_down.py: the same LLM, encoder, pictures and samples.
-A row that is done stays; a run that was interrupted goes on. Out: a row of JSON each, a table in
-Markdown and a plot, drawn again from all the rows there are.
+Every recipe of recipes/ is made small by scaled_down.py: the same LLM, encoder, pictures and
+samples. A row that is done stays; a run that was interrupted goes on. Out: a row of JSON each, a
+table in Markdown and a plot, drawn again from all the rows there are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from polysense.config import ConnectorConfig, EvaluationConfig, RunConfig
 from polysense.data.datasets import Record
 from polysense.errors import PolysenseError, unknown_name
 from polysense.evaluation.predictor import Predictor
-from polysense.evaluation.scoring.scores import retrieval_metrics, spread
+from polysense.evaluation.scoring.scores import evenly_spaced, retrieval_metrics
 from polysense.model.likelihood import pmi_scores
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.trainable import select
@@ -119,7 +119,8 @@ def sizes(model: PolysenseModel, config: RunConfig) -> dict[str, int]:
 def scores(trainee: TrainingContext, count: int) -> dict[str, Any]:
     """Rank the captions of held-out pictures by how likely the model finds each of them."""
     split, cache = trainee.split, trainee.cache
-    chosen: list[Record] = spread([r for r in split.held_out if r.media and r.caption], count)
+    captioned: list[Record] = [r for r in split.held_out if r.media and r.caption]
+    chosen = evenly_spaced(captioned, count)
     if cache is None:
         raise PolysenseError("a recipe on a laptop trains no encoder")
     evaluator = Predictor(trainee.model, trainee.processor, cache, EvaluationConfig())

@@ -24,7 +24,7 @@ from polysense.model.polysense_model import PolysenseModel
 from polysense.serving.cached_conversation import Session
 
 SENSE = "imu"
-RECORDING = {"samples": 64, "lr": 50.0, "kernel": 8, "stride": 8}
+RECORDING = {"samples": 64, "rate": 50.0, "kernel": 8, "stride": 8}
 
 
 def prompts(model: PolysenseModel, rows: int, places: int, words: int) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def main() -> None:
     add_sizes(parser, width=256, layers=4, vocabulary=8192)
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 512, 1024, 2048, 4096])
     parser.add_argument("--samples", type=int, nargs="+", default=[4, 8, 16, 32, 64])
-    parser.add_argument("--senses", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--modalities", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--words", type=int, default=15, help="words of a sample")
     add_place(parser, repeats=3)
     options = parser.parse_args()

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--labelled", type=float, default=0.5, help="share of positions with labels"
     )
-    parser.add_argument("--learnt", action="store_true", help="the head learns too")
+    parser.add_argument("--trainable", action="store_true", help="the head learns too")
     add_place(parser, repeats=1)
     parser.add_argument("--path", choices=["ours", "transformers"], help=argparse.SUPPRESS)
     return parser

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fixtures.source_tree import FILES, ROOT, name_of, tree
+from architecture.source_tree import FILES, ROOT, name_of, tree
 
 FOLDER_FILES = 14
 FILE_LINES = 250

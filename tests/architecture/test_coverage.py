@@ -4,10 +4,12 @@ import ast
 from pathlib import Path
 
 import pytest
-from fixtures.source_tree import ROOT, SOURCE, SOURCES, name_of, tree
+from architecture.source_tree import ROOT, SOURCE, SOURCES, name_of, tree
 
 # Modules without a test file of their name, and the one that tests them.
 TESTED_BY: dict[str, str] = {
+    "model/connectors/base.py": "model/connectors/test_build.py",
+    "model/connectors/mlp.py": "model/connectors/test_build.py",
     "cli/import_checkpoint.py": "importers/test_import_checkpoint.py",
     "cli/load_run.py": "cli/test_train.py",
     "config/model.py": "model/connectors/test_build.py",

@@ -7,7 +7,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from fixtures.source_tree import SOURCE, SOURCES, name_of, tree
+from architecture.source_tree import SOURCE, SOURCES, name_of, tree
 
 from polysense.modalities import MODALITIES
 

@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from fixtures.source_tree import ROOT, SOURCE, tree
+from architecture.source_tree import ROOT, SOURCE, tree
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PATHS = {

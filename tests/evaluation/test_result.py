@@ -1,4 +1,4 @@
-"""An evaluation is kept, read again, and printed; the printing is polysense.evaluation.console_tables."""
+"""An evaluation is kept, read again, and printed (polysense.evaluation.console_tables)."""
 
 import io
 import json

@@ -1,6 +1,7 @@
 """`polysense import` as a command: a folder that needs nothing else, or one line and no folder.
 
-Strictness of polysense.importers.hf_checkpoint is tested by what a damaged checkpoint says.
+The command is polysense.cli.import_checkpoint. Strictness of polysense.importers.hf_checkpoint is
+tested by what a damaged checkpoint says.
 """
 
 import errno

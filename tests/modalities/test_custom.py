@@ -123,7 +123,8 @@ def test_the_code_of_a_sense_is_what_its_file_holds(file):
 
 
 def test_a_shards_extension_may_be_of_a_users_own_sense(file):
-    file.write_text(SENSE.replace('name = "heat"', 'name = "heat"\n    extensions = ("warm", "t.gz")'))
+    claim = 'name = "heat"\n    extensions = ("warm", "t.gz")'
+    file.write_text(SENSE.replace('name = "heat"', claim))
     modality_class(str(file))
     for ending, modality in (
         ("warm", "heat"),

@@ -53,7 +53,7 @@ def anew(session, messages):
 def counted(session, monkeypatch):
     """Note how many positions the LLM reads at a time, and how many signals are encoded."""
     read, encoded = [], []
-    llm, extract = session.model.llm, session.model.extract
+    llm, extract = session.model.llm, session.model.extract_features
     llm.get_decoder().layers[0].register_forward_pre_hook(
         lambda _, args: read.append(args[0].shape[1])
     )

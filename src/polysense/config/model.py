@@ -38,7 +38,8 @@ class LoraConfig:
 class LanguageModelConfig:
     """The LLM: a hub name or a local folder of any decoder-only transformers model, or a GGUF file.
 
-    `template` names a chat template of data/chat/chat_templates.py, for an LLM that brings none of its own.
+    `template` names a chat template of data/chat/chat_templates.py, for an LLM that brings none
+    of its own.
     """
 
     name: str
@@ -58,8 +59,8 @@ class EncoderConfig:
 
     `pooled_grid` pools a picture's feature map to grid x grid positions (None: keep all).
     `layer` picks a hidden layer of a transformers encoder (-1: last, -2: LLaVA's choice).
-    `token_encoder` is the place of a pretrained transformer, like MiniLM, that the tokens of senses other
-    than pictures go through (None: what `kind` has for them, if anything).
+    `token_encoder` is the place of a pretrained transformer, like MiniLM, that the tokens of senses
+    other than pictures go through (None: what `kind` has for them, if anything).
     """
 
     kind: str
@@ -83,7 +84,9 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """The connector. `kind` is a name of model/connectors/build.py's table, which reads what it needs.
+    """The connector. `kind` is a name of the table in model/connectors/build.py.
+
+    Each kind reads the fields it needs.
 
     One class for all kinds, so that `kind` alone can be changed: a size left at None is the one its
     kind has in its paper, and that number stands where the kind is defined.
@@ -105,12 +108,13 @@ class ConnectorConfig:
     query_key_norm   whether its heads norm their queries and keys
     merge_factor  neighbours that "merge" makes one embedding of
     vocabulary   text ids the Q-Former reads besides the features (None: no text)
-    contrastive_width  width in which the Q-Former compares queries and captions: with it, it can learn
-                 BLIP-2's objectives on them (None: it cannot; 256 in the paper)
+    contrastive_width  width in which the Q-Former compares queries and captions: with it, it can
+                 learn BLIP-2's objectives on them (None: it cannot; 256 in the paper)
     init_from    what a new Q-Former begins with, a folder or hub name: BERT, whose tokenizer then
                  reads the captions, or a Blip2ForImageTextRetrieval, which has learnt them. Its
                  sizes are the Q-Former's (None: random weights, captions in ids of the LLM)
-    instruction_tokenizer  place of the tokenizer in whose ids it reads what the user says (InstructBLIP)
+    instruction_tokenizer  place of the tokenizer in whose ids it reads what the user says
+                 (InstructBLIP)
     """
 
     kind: str = "mlp"

@@ -93,5 +93,6 @@ def below(config: Any) -> Iterator[str]:
         if dataclasses.is_dataclass(value):
             yield from (f"{field.name}.{path}" for path in below(value))
         elif isinstance(value, tuple):
-            for item in (item for item in value if dataclasses.is_dataclass(item)):
+            parts: list[Any] = [item for item in value if dataclasses.is_dataclass(item)]
+            for item in parts:
                 yield from (f"{field.name}.{item.name}.{path}" for path in below(item))

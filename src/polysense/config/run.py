@@ -19,20 +19,21 @@ class Stage:
 
     `task` is a name of data/prompts.py's table. `trainable` holds dotted names or patterns of the
     parameters that move ("connector", "llm", "llm.*lora_*"); the rest stays bit for bit.
-    `chat` names how a sample becomes a sequence (data/chat/chat_tokenizer.py): "plain" puts the signal before the
-    text, "template" uses the LLM's own chat template. `objective` is one of training/objectives/:
-    "next_token", "bag_of_words", or BLIP-2's "itc", "itm", "itg", also added up with "+".
+    `chat` names how a sample becomes a sequence (data/chat/chat_tokenizer.py): "plain" puts the
+    signal before the text, "template" uses the LLM's own chat template. `objective` is one of
+    training/objectives/: "next_token", "bag_of_words", or BLIP-2's "itc", "itm", "itg", also added
+    up with "+".
 
     `modalities` restricts the stage to records whose signals are all of these senses (empty: all
-    records; plain text goes with any, in stages in which the LLM learns), and `multi_signal=False` to
-    those of a single signal. With `balance`, each sense is drawn equally often, however many
-    records it has; senses learnt before are replayed by naming them too. `evaluate_forgetting` measures every
-    sense known by the end of the stage, for the forgetting table. `copy_experts` begins the stage
-    with every expert of a UPM as a copy of the first (OneLLM, section 3.2). `steps` counts
-    optimizer steps in place of `epochs`.
+    records; plain text goes with any, in stages in which the LLM learns), and `multi_signal=False`
+    to those of a single signal. With `balance`, each sense is drawn equally often, however many
+    records it has; senses learnt before are replayed by naming them too. `evaluate_forgetting`
+    measures every sense known by the end of the stage, for the forgetting table. `copy_experts`
+    begins the stage with every expert of a UPM as a copy of the first (OneLLM, section 3.2).
+    `steps` counts optimizer steps in place of `epochs`.
 
-    `weight_decay` is for matrices; `also_decay` holds patterns, as `trainable` does, of norms, biases,
-    queries, tags, gates and the like that decay as well (training/optimizer.py).
+    `weight_decay` is for matrices; `also_decay` holds patterns, as `trainable` does, of norms,
+    biases, queries, tags, gates and the like that decay as well (training/optimizer.py).
 
     `data` names a manifest of the stage's own (LLaVA has captions for one stage and instructions
     for the other); empty, it learns from the run's.

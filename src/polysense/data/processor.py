@@ -212,7 +212,9 @@ class PolysenseProcessor(ProcessorFiles):
         """Turn ids [B, T] into texts, as `decode` does."""
         return [self.decode(row, **options) for row in rows]
 
-    def post_process_image_text_to_text(self, generated_outputs: Any, **options: Any) -> list[str]:
+    def post_process_image_text_to_text(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, generated_outputs: Any, **options: Any
+    ) -> list[str]:
         """Turn what `generate` returned into texts, prompts included, as pipelines ask for it."""
         return self.batch_decode(generated_outputs, **options)
 

@@ -98,12 +98,12 @@ class ProcessorFiles(ProcessorMixin):
         except (OSError, json.JSONDecodeError) as error:
             raise PolysenseError(f"{folder / FILE} cannot be read: {error}") from error
         sources = modality_sources(values.get("sources", {}), modalities, name)
-        modalities = build_modalities(values["modalities"], sources)
+        built = build_modalities(values["modalities"], sources)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         led = (folder / INSTRUCTION_TOKENIZER).is_dir()
         processor: Any = cls(  # pyright: ignore[reportCallIssue]
             tokenizer,
-            modalities,
+            built,
             values["num_placeholders_per_signal"],
             values["form"],
             values["system"],

@@ -26,8 +26,9 @@ def check_texts(values: Any, modalities: Sequence[str]) -> None:
         for modality, token in tokens.items():
             if token in text:
                 raise PolysenseError(
-                    f"the text {shown(text)} contains {token!r}, which holds the place of {modality} "
-                    f"in this model's prompts: write another word, or name the file as {modality!r}"
+                    f"the text {shown(text)} contains {token!r}, which holds the place of "
+                    f"{modality} in this model's prompts: write another word, or name the file "
+                    f"as {modality!r}"
                 )
 
 

@@ -172,8 +172,8 @@ def protocol(config: EvaluationConfig) -> dict[str, str]:
     return {
         "question": config.question,
         "decoding": f"greedy, at most {config.max_new_tokens} new tokens",
-        "modalities": f"each is scored within itself, on {most or 'all held-out samples'}; means over "
-        "senses count each equally",
+        "modalities": f"each is scored within itself, on {most or 'all held-out samples'}; means "
+        "over senses count each equally",
         "named right": "the whole caption (its words) where a sense has at most 40 % as many "
         "captions as records, elsewhere its head noun: the last word before the first describing "
         "one, in the singular",

@@ -1,8 +1,8 @@
 """BLIP-2 after its first stage, from transformers' `Blip2ForImageTextRetrieval`.
 
 A vision tower, the Q-Former with its text side, and the heads of contrast and match. It has no LLM,
-so it is no run: it is what a Q-Former begins with (`connector.init_from`), and encoder.name may name
-the same checkpoint for its tower.
+so it is no run: it is what a Q-Former begins with (`connector.init_from`), and encoder.name may
+name the same checkpoint for its tower.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ def read_idefics(path: str, folder: Path) -> Imported:
     layers, every_n_layers = settings.num_hidden_layers, settings.cross_layer_interval
     if layers % every_n_layers:
         raise PolysenseError(
-            f"checkpoint {path!r}: cross_layer_interval={every_n_layers} does not divide its {layers} layers"
+            f"checkpoint {path!r}: cross_layer_interval={every_n_layers} does not divide "
+            f"its {layers} layers"
         )
     tokenizer = read_tokenizer(path)
     mark = tokenizer.convert_tokens_to_ids(IMAGE)

@@ -1,7 +1,7 @@
 """How a new Q-Former begins: which captions it reads, and with which weights.
 
-Both follow from the config alone: connector.contrastive_width (BLIP-2's first stage) and connector.init_from (a
-checkpoint). A model that is loaded again needs neither.
+Both follow from the config alone: connector.contrastive_width (BLIP-2's first stage) and
+connector.init_from (a checkpoint). A model that is loaded again needs neither.
 """
 
 from __future__ import annotations

@@ -31,8 +31,9 @@ class Modality(ABC):
     `name` is the sense's name in configurations, messages and manifests. Options are written to
     the checkpoint, so that a signal is read the same way when the model is loaded again.
 
-    uses_vision_encoder     a signal is a picture [3, S, S], or several [frames, 3, S, S] whose features are
-                 averaged: a vision encoder cuts it into patches itself, and takes no tokens of it
+    uses_vision_encoder   a signal is a picture [3, S, S], or several [frames, 3, S, S] whose
+                 features are averaged: a vision encoder cuts it into patches itself, and takes no
+                 tokens of it
     extensions   of files that are this sense's where nothing else says so, like "jpg": those that
                  no other sense claims
     shared_endings   of files that it reads as well as others do, like a depth map's "png"

@@ -136,7 +136,7 @@ def source_of(modality: type[Modality]) -> str:
 def modality_sources(
     noted: Mapping[str, str], modalities: Sequence[str], name: str | Path
 ) -> dict[str, str]:
-    """Return where the files of a checkpoint's own senses lie: as named in `modalities`, else as noted.
+    """Return where a checkpoint's own senses lie: as named in `modalities`, else as noted.
 
     Files are run, so what a checkpoint notes is followed only in a folder on this disk and to a
     whole path, as training writes it. A hub's checkpoint, or a relative path, chooses no code.
@@ -152,9 +152,9 @@ def modality_sources(
         path = Path(split_source(source)[0])
         if modality not in given and not (local and path == path.resolve()):
             raise PolysenseError(
-                f"checkpoint {str(name)!r} needs the sense {modality!r} from a file of its author's "
-                f"({source}), which is not run unasked: get it, read it, and name it with --modality "
-                "or modalities=[...]"
+                f"checkpoint {str(name)!r} needs the sense {modality!r} from a file of its "
+                f"author's ({source}), which is not run unasked: get it, read it, and name it with "
+                "--modality or modalities=[...]"
             )
     return {**noted, **given}
 

@@ -189,7 +189,7 @@ class ImuModality(Modality):
         readings = number_files.numeric_columns(table[columns], name)
         column = motion_columns.time_column(table, columns)
         if rate is None and column is None and self.source_rate is None:
-            motion_columns.check_times_understood(table.columns, columns, name)
+            motion_columns.check_times_understood(list(table.columns), columns, name)
         if rate is not None or column is None:
             return self._from_array(readings, rate, name, rows=True)
         moments: Any = table[column]

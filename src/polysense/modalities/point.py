@@ -38,7 +38,12 @@ from polysense.modalities.readers.point_cloud.formats import (
 from polysense.modalities.readers.point_cloud.mesh import read_mesh
 from polysense.modalities.readers.point_cloud.text import read_text
 from polysense.modalities.sources.file_checks import file_bytes, one_line_errors, source_name
-from polysense.modalities.transforms.farthest_points import farthest_points, gather_points, nearest
+from polysense.modalities.transforms.farthest_points import (
+    farthest_points,
+    gather_points,
+    largest,
+    nearest,
+)
 from polysense.modalities.visualization.point_cloud_plot import draw_cloud
 
 ROWS = {".pcd": pcd_rows, ".las": las_rows}
@@ -240,15 +245,3 @@ class PointTokenizer(nn.Module):
         chosen = functional.embedding(largest(rows, weight, bags), rows)  # [G, width, 6]
         tokens = (chosen * weight).sum(dim=-1) + bias
         return tokens.unflatten(0, (clouds, self.groups))
-
-
-@torch.no_grad()
-def largest(rows: torch.Tensor, weight: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
-    """Return which of rows [P, 6] each unit of `weight` [D, 6] answers most to, of bags [G, K].
-
-    [G, D]. A 1x1 convolution is a linear map of each point, so all points are mapped once, before
-    they are gathered. What comes after needs the winners alone: gradients of all mapped points,
-    nearly all of them zero, would cost more than the rest of the tokenizer.
-    """
-    starts = torch.arange(0, bags.numel(), bags.shape[1], device=bags.device)
-    return torch.embedding_bag(rows @ weight.T, bags.flatten(), starts, mode=2)[3]  # 2: maximum

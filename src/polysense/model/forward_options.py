@@ -1,4 +1,4 @@
-"""What `forward` takes and returns besides tensors, as transformers' Trainer asks of every model."""
+"""What `forward` takes and returns besides tensors, as transformers' Trainer asks of a model."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 class Generation:
-    """`generate` of a model that has `multimodal_inputs`, `placeholder_mask` and an `llm`: mixed into it."""
+    """Mixed into a model with `multimodal_inputs`, `placeholder_mask` and an `llm`: `generate`."""
 
     llm: Any
     multimodal_inputs: Any
@@ -67,8 +67,8 @@ class Generation:
         """Continue each prompt; options (num_beams, streamer, past_key_values, and
         cache_implementation="static", which is compiled on a GPU) are transformers' own.
 
-        Prompts of mixed lengths are padded on the left. `embeddings` as in `multimodal_inputs`. Returns
-        [B * num_return_sequences, T + new] ids, prompt included; a ModelOutput with such
+        Prompts of mixed lengths are padded on the left. `embeddings` as in `multimodal_inputs`.
+        Returns [B * num_return_sequences, T + new] ids, prompt included; a ModelOutput with such
         `sequences` where `return_dict_in_generate` asks for it. PolysenseError for the few options
         that a prompt with signals cannot have.
         """

@@ -170,8 +170,8 @@ class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedM
     ) -> Iterator[torch.Tensor]:
         """Give the LLM's input [B, T, D] for ids [B, T] that hold places for signals.
 
-        `embeddings` {modality: [N, M, D]} stand for all signals where `encode_signals` already ran. The
-        LLM is to be called inside this context: there it sees the signals, wherever it looks.
+        `embeddings` {modality: [N, M, D]} stand for all signals where `encode_signals` already ran.
+        The LLM is to be called inside this context: there it sees the signals, wherever it looks.
         """
         check_batch_keys(rest)
         if embeddings is None:

@@ -1,6 +1,6 @@
 """The report is one page that holds all of a run: every sense, its pictures, what was learnt when.
 
-It exercises polysense.evaluation.report.loss_curves and polysense.evaluation.report.expert_routing too.
+It exercises loss_curves and expert_routing of polysense.evaluation.report too.
 """
 
 import json

@@ -166,9 +166,7 @@ def test_a_display_matrix_turns_and_mirrors(matrix, corner):
     assert displayed(picture, None) is picture
 
 
-@pytest.mark.parametrize(
-    ("space", "full"), [(5, False), (1, False), (5, True), (1, True)]
-)
+@pytest.mark.parametrize(("space", "full"), [(5, False), (1, False), (5, True), (1, True)])
 def test_colours_go_by_the_films_own_matrix_and_range(tmp_path, space, full):
     orange = np.full((48, 64, 3), (200, 90, 20), np.uint8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:

@@ -1,4 +1,7 @@
-"""What every connector must do, kind by kind: shapes, counts, scale, gradients, branches."""
+"""What every connector must do, kind by kind: shapes, counts, scale, gradients, branches.
+
+The contract is polysense.model.connectors.base; polysense.model.connectors.mlp makes two of them.
+"""
 
 import pytest
 import torch

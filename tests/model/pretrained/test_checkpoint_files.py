@@ -89,7 +89,7 @@ def test_a_checkpoint_of_an_older_version_is_told_so(model, tmp_path):
 def test_a_checkpoint_without_weights_is_damaged(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / WEIGHTS).unlink()
-    with pytest.raises(PolysenseError, match="no model.safetensors: the checkpoint is damaged"):
+    with pytest.raises(PolysenseError, match=r"no model\.safetensors: the checkpoint is damaged"):
         PolysenseModel.from_pretrained(tmp_path / "saved")
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_checkpoint_is_refused_by_what_it_is(tmp_path):
     with pytest.raises(PolysenseError, match="training has not finished"):
         checkpoint_folder(tmp_path)
     (tmp_path / "run.json").unlink()
-    with pytest.raises(PolysenseError, match="holds no config.json"):
+    with pytest.raises(PolysenseError, match=r"holds no config\.json"):
         checkpoint_folder(tmp_path)
     with pytest.raises(PolysenseError, match="does not exist"):
         checkpoint_folder(tmp_path / "gone")

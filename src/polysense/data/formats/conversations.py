@@ -145,8 +145,8 @@ def fill_places(
         files = sum(media.modality == modality for media in shown)
         if count != files:
             raise PolysenseError(
-                f"its turns say <{modality}> {count} times, and it names {files} of {modality}: each "
-                "needs the other"
+                f"its turns say <{modality}> {count} times, and it names {files} of {modality}: "
+                "each needs the other"
             )
     waiting = {modality: [m for m in shown if m.modality == modality] for modality in modalities}
     return [Message(turn.role, tuple(with_signals(turn.parts, waiting))) for turn in turns]

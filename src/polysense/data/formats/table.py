@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyarrow import ArrowException, parquet
-
 from polysense.atomic_write import replacing
 from polysense.data.formats.line import Line, as_line
 from polysense.errors import PolysenseError
@@ -69,6 +67,8 @@ def text_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (row, values) of a parquet file, a few rows in memory at a time."""
+    from pyarrow import ArrowException, parquet  # costs half a second
+
     try:
         with parquet.ParquetFile(path) as table:
             number = 0

@@ -50,8 +50,8 @@ class BadSamples:
             if len(self.found) > self.share * self.total:
                 raise PolysenseError(
                     f"{len(self.found)} of {self.total} samples cannot be read, more than "
-                    f"data.max_bad_fraction={self.share:g} allows; {self.path} names them; the first: "
-                    f"{next(iter(self.found.values()))}"
+                    f"data.max_bad_fraction={self.share:g} allows; {self.path} names them; the "
+                    f"first: {next(iter(self.found.values()))}"
                 )
 
     def _write(self) -> None:

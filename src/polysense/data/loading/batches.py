@@ -23,8 +23,8 @@ class TrainingData:
 
     With a `cache`, signals and features come from it (the view changes with the epoch); without
     one, signals are read from their files. `report` is told of a sample that cannot be read, for
-    which another of its batch stands in, so that the batch keeps its size; without `report` it is an
-    error.
+    which another of its batch stands in, so that the batch keeps its size; without `report` it is
+    an error.
 
     With `packed_length`, samples share rows of so many tokens; without, each has a padded row. With
     `captions`, these come in the ids of the Q-Former's tokenizer as well.

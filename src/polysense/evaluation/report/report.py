@@ -83,7 +83,7 @@ def lead(evaluation: Evaluation) -> str:
     near = "" if named.neighbour is None else f", a nearest neighbour {percent(named.neighbour)}"
     text = (
         f"Asked about {evaluation.scored} held-out samples of {kinds}, the model names "
-        f"{percent(named.model)} right{' in the mean over modalities' if several else ''} (blind "
+        f"{percent(named.model)} right{' in the mean over senses' if several else ''} (blind "
         f"{percent(named.shuffled)}{near}) and finds the true caption the likeliest, its own "
         f"probability taken out, for {percent(top.model)} (blind {percent(top.shuffled)})."
     )
@@ -93,8 +93,8 @@ def lead(evaluation: Evaluation) -> str:
         if best.named.model == worst.named.model:
             return text
         text += (
-            f" Best is {best.modality} with {percent(best.named.model)}, weakest {worst.modality} with "
-            f"{percent(worst.named.model)}."
+            f" Best is {best.modality} with {percent(best.named.model)}, weakest {worst.modality} "
+            f"with {percent(worst.named.model)}."
         )
     return text
 

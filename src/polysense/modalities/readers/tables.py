@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,13 +84,14 @@ def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
     return array
 
 
-def numeric_columns(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a table's numbers [rows, columns] in fp64; a cell that is none is named."""
+def numeric_columns(table: Any, name: str) -> np.ndarray:
+    """Return the numbers [rows, columns] of a pandas table in fp64; a cell that is none is named."""
     import pandas as pd
 
     for column in table.columns:
-        cells = table[column]
-        lost = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
+        cells: Any = table[column]
+        numbers: Any = pd.to_numeric(cells, errors="coerce")
+        lost = numbers.isna() & cells.notna()
         if lost.any():
             row = int(lost.to_numpy().argmax())
             raise PolysenseError(

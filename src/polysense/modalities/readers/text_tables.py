@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polysense.errors import PolysenseError
 from polysense.modalities.readers.column_names import listed
@@ -108,8 +108,9 @@ def labelled(table: pd.DataFrame, names: Sequence[str], name: str) -> pd.DataFra
             table = table.iloc[:, :-1]  # separators at line ends
         return table
     for extra in table.columns[len(names) :]:
-        if table[extra].notna().any():
-            row = int(table[extra].notna().to_numpy().argmax()) + 1
+        given: Any = table[extra].notna()
+        if given.any():
+            row = int(given.to_numpy().argmax()) + 1
             raise PolysenseError(
                 f"{name} names {len(names)} columns, and its row {row} has more cells: name each "
                 f"column; columns: {listed(names)}"

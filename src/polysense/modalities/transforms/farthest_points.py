@@ -110,3 +110,15 @@ def gather_points(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Return `values` [N, P, V] at `indices` [N, ...] as [N, ..., V]."""
     flat = indices.flatten(1).unsqueeze(-1).expand(-1, -1, values.shape[-1])
     return values.gather(1, flat).unflatten(1, indices.shape[1:])
+
+
+@torch.no_grad()
+def largest(rows: torch.Tensor, weight: torch.Tensor, bags: torch.Tensor) -> torch.Tensor:
+    """Return which of rows [P, 6] each unit of `weight` [D, 6] answers most to, of bags [G, K].
+
+    [G, D]. A 1x1 convolution is a linear map of each point, so all points are mapped once, before
+    they are gathered. What comes after needs the winners alone: gradients of all mapped points,
+    nearly all of them zero, would cost more than the rest of the tokenizer.
+    """
+    starts = torch.arange(0, bags.numel(), bags.shape[1], device=bags.device)
+    return torch.embedding_bag(rows @ weight.T, bags.flatten(), starts, mode=2)[3]  # 2: maximum

@@ -28,8 +28,10 @@ SHARED = "shared"
 
 
 class BranchConnector(Connector):
-    """One network a modality, or a single one under the name "shared" (polysense.model.connectors.base's
-    `Branch` is the contract of such a network)."""
+    """One network a modality, or a single one under the name "shared".
+
+    `Branch` of polysense.model.connectors.base is the contract of such a network.
+    """
 
     def __init__(self, branches: dict[str, nn.Module], shared: bool = False) -> None:
         super().__init__()

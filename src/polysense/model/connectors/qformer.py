@@ -163,8 +163,9 @@ class QFormer(nn.Module):
         """features [N, F, E] and text_ids [N, L] -> states [N, Q + L, W], queries first.
 
         Without text, [N, Q, W]; without features, text alone as [N, L, W] (the text side of the
-        contrastive objective). text_mask [N, L] is 0 at padding; `attention_mode` as in `attention_mode_mask`.
-        Raises PolysenseError where text comes to a Q-Former built without, or is too long.
+        contrastive objective). text_mask [N, L] is 0 at padding; `attention_mode` as in
+        `attention_mode_mask`. Raises PolysenseError where text comes to a Q-Former built without,
+        or is too long.
         """
         parts, mask, queries = [], None, 0
         if features is not None:

@@ -1,7 +1,8 @@
 """The Q-Former's text side in BLIP-2's first stage (arXiv 2301.12597, section 3.1).
 
-Queries and captions share the Q-Former's self-attention under three masks (qformer.attention_mode_mask). A
-head for each of its objectives stands here; the losses are in training/objectives/qformer_pretraining.py.
+Queries and captions share the Q-Former's self-attention under three masks
+(qformer.attention_mode_mask). A head for each of its objectives stands here; the losses are in
+training/objectives/qformer_pretraining.py.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class QFormerPretrainingBranch(QFormerBranch):
     """A Q-Former that learns from signals and their captions; for the LLM, a QFormerBranch.
 
     `space` is the width in which queries and captions are compared, 256 in BLIP-2. Captions are
-    text_ids [N, L] of the Q-Former's own tokenizer (data/caption_tokenizer.py) with text_mask [N, L].
+    text_ids [N, L] of the Q-Former's own tokenizer (data/caption_tokenizer.py) with text_mask
+    [N, L].
     """
 
     def __init__(

@@ -36,7 +36,8 @@ class TokenEncoder(Encoder):
         )
         if block.config.is_encoder_decoder:
             raise PolysenseError(
-                f"encoder.token_encoder={name!r} is an encoder-decoder: give an encoder, like a BERT"
+                f"encoder.token_encoder={name!r} is an encoder-decoder: give an encoder, "
+                "like a BERT"
             )
         self.block = block.requires_grad_(False).eval()
         self.token_width = int(block.config.hidden_size)
@@ -52,8 +53,8 @@ class TokenEncoder(Encoder):
         most = getattr(self.block.config, "max_position_embeddings", None) or tokens.shape[1]
         if tokens.shape[1] > most:
             raise PolysenseError(
-                f"a signal of {tokens.shape[1]} tokens is too long for encoder.token_encoder, which has "
-                f"{most} positions: let the sense's tokenizer make fewer"
+                f"a signal of {tokens.shape[1]} tokens is too long for encoder.token_encoder, "
+                f"which has {most} positions: let the sense's tokenizer make fewer"
             )
         states = self.block(inputs_embeds=tokens.to(self.block.dtype)).last_hidden_state
         return self._widened(states)

@@ -27,7 +27,10 @@ Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading ord
 
 
 class Fusion(nn.Module, ABC):
-    """How an LLM comes to see embeddings. `in_sequence`: they stand among the words, M places each."""
+    """How an LLM comes to see embeddings.
+
+    `in_sequence`: they stand among the words, M places each.
+    """
 
     in_sequence: bool = True
 
@@ -52,7 +55,7 @@ class Fusion(nn.Module, ABC):
 
 
 class InputFusion(Fusion):
-    """Embeddings in the places of the text that are held for them: merge_embeddings.py, and nothing else."""
+    """Embeddings in the places of the text held for them: merge_embeddings.py, and nothing else."""
 
     @contextmanager
     def conditioned_on(

@@ -64,9 +64,9 @@ class GatedCrossAttentionBlock(nn.Module):
 class GatedCrossAttention(LLMHooks[MediaContext]):
     """Gated blocks before every `every`-th layer of an LLM, which itself stays as it is.
 
-    The blocks' parameters are this module's; the LLM only calls them. Outside of `conditioned_on` they do
-    nothing. IDEFICS begins with the first layer, Flamingo with the last of the first `every`;
-    `llama` has options of IDEFICS's blocks.
+    The blocks' parameters are this module's; the LLM only calls them. Outside of `conditioned_on`
+    they do nothing. IDEFICS begins with the first layer, Flamingo with the last of the first
+    `every`; `llama` has options of IDEFICS's blocks.
     """
 
     def __init__(

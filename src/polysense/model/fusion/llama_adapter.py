@@ -43,8 +43,8 @@ class AdapterLayer(nn.Module):
 class LlamaAdapter(LLMHooks[MediaContext]):
     """Prompts in the top `layers` layers of an LLM (None: in all but the first).
 
-    An LLM must have LLaMA's names: q_proj, k_proj, v_proj, o_proj. Outside of `conditioned_on` they do
-    nothing.
+    An LLM must have LLaMA's names: q_proj, k_proj, v_proj, o_proj. Outside of `conditioned_on` they
+    do nothing.
     """
 
     def __init__(self, llm: PreTrainedModel, layers: int | None = None, prompts: int = 10) -> None:

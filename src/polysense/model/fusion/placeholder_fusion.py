@@ -1,4 +1,4 @@
-"""Fusion whose signals hold one placeholder each: the LLM's layers look at the embeddings themselves.
+"""Fusion whose signals hold one placeholder each: the LLM's layers look at the embeddings.
 
 What looks is gated cross-attention (Flamingo) or prompts in attention (LLaMA-Adapter). The text
 says where a signal stands, by a trainable embedding of its modality.

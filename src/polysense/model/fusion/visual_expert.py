@@ -104,8 +104,9 @@ def expert_linears(layer: nn.Module, llm: str) -> dict[str, Any]:
     ]
     if None in sets:
         raise PolysenseError(
-            "fusion.kind=visual_expert needs layers with q_proj, k_proj, v_proj, gate_proj, up_proj "
-            f"and down_proj as in LLaMA; those of {llm} have {', '.join(sorted(found)) or 'none'}"
+            "fusion.kind=visual_expert needs layers with q_proj, k_proj, v_proj, gate_proj, "
+            f"up_proj and down_proj as in LLaMA; those of {llm} have "
+            f"{', '.join(sorted(found)) or 'none'}"
         )
     return {name: found[name] for names in sets if names for name in names}
 

@@ -74,8 +74,9 @@ def merge_lora(llm: nn.Module) -> None:
     for module in list(llm.modules()):
         for name, child in list(module.named_children()):
             if child in layers and module not in layers:
-                child.merge(safe_merge=True)
-                setattr(module, name, child.get_base_layer())
+                layer: Any = child
+                layer.merge(safe_merge=True)
+                setattr(module, name, layer.get_base_layer())
     vars(llm).pop("peft_config", None)
 
 

@@ -100,7 +100,8 @@ class LoadingOptions:
             if name in NEUTRAL and value == NEUTRAL[name]:
                 continue
             if name not in REFUSED:
-                known = ["dtype", "device_map", "attn_implementation", "llm", "encoder", "modalities"]
+                known = ["dtype", "device_map", "attn_implementation"]
+                known += ["llm", "encoder", "modalities"]
                 raise unknown_name("argument of from_pretrained", name, [*known, "config", *HUB])
             raise PolysenseError(f"from_pretrained({name}=...) is not possible: {REFUSED[name]}")
         return found

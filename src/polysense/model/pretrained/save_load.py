@@ -95,7 +95,7 @@ class SaveLoadMixin:
         state_dict: dict[str, torch.Tensor] | None = None,
         **hub: Any,
     ) -> None:
-        """Write config.json and model.safetensors; with `include_frozen`, the frozen weights as well.
+        """Write config.json and model.safetensors; with `include_frozen`, all weights.
 
         Written is what was learnt, and whatever else differs from the LLM and the encoder that the
         config names. Each file appears whole or not at all: it is written beside its place, then

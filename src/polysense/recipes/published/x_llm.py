@@ -1,4 +1,4 @@
-"""`x-llm`: X-LLM (arXiv 2305.04160) teaches each modality in a stage of its own, with a Q-Former each."""
+"""`x-llm`: X-LLM (arXiv 2305.04160) teaches each modality in its own stage, by a Q-Former each."""
 
 from __future__ import annotations
 

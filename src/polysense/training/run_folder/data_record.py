@@ -79,7 +79,7 @@ def file_digest(source: Any, known: dict[str, list[Any]], files: dict[str, list[
         return files[name][2]
     try:
         place = Path(source.archive if isinstance(source, FileSlice) else source).stat()
-        before = known.get(name, ())
+        before: Any = known.get(name, ())
         size = source.size if isinstance(source, FileSlice) else place.st_size
         if list(before[:2]) == [size, place.st_mtime_ns]:
             digest = before[2]
