@@ -12,8 +12,8 @@ SMALL = {
     "loss": "--vocabulary 20000 --tokens 1000 --width 8",
     "upm": "--width 32 --layers 2 --heads 2 --features 20 --signals 2 --repeats 1",
     "points": "--clouds 2 --points 256 --centres 32 --repeats 1",
-    "growth": "--width 32 --layers 1 --vocabulary 99 --lengths 32 64 --samples 2 4 --modalities 1 8 "
-    "--repeats 1",
+    "growth": "--width 32 --layers 1 --vocabulary 99 --lengths 32 64 --samples 2 4 "
+    "--modalities 1 8 --repeats 1",
     "allocator": "--width 32 --vocabulary 999 --features 1280 --clouds 16 --steps 2 --repeats 1",
     "generation": "--new 6 --streams 3 --turns 2 --repeats 1",
     "utilization": "--width 32 --layers 1 --vocabulary 99 --samples 2 --words 9 --packed-length "

@@ -85,7 +85,7 @@ def numeric(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
 
 
 def numeric_columns(table: Any, name: str) -> np.ndarray:
-    """Return the numbers [rows, columns] of a pandas table in fp64; a cell that is none is named."""
+    """The numbers [rows, columns] of a pandas table in fp64; a cell that is none is named."""
     import pandas as pd
 
     for column in table.columns:
