@@ -54,9 +54,7 @@ def test_text_alone_has_no_blind_loss(parts):
 
 
 def test_a_loss_that_compares_samples_says_nothing_of_one(parts):
-    found = losses_of(
-        parts, a_sample(0, "red"), stage=Stage("s", ("connector",), objective="itm")
-    )
+    found = losses_of(parts, a_sample(0, "red"), stage=Stage("s", ("connector",), objective="itm"))
     assert (found.true, found.shuffled) == (None, None)
 
 
