@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
 
 def small_config(name: str, options: argparse.Namespace) -> RunConfig:
     """Return the run behind a row."""
-    budget = Budget(options.steps, 0.0 if name == PLAIN else options.qformer_stage)
+    budget = Budget(options.steps, 0.0 if name == PLAIN else options.beginning)
     recipe = RECIPES[name](options.data, "pairs.jsonl")  # on_laptop puts its own pairs there
     return on_laptop(recipe, options.data, options.manifest, budget)
 
@@ -139,7 +139,7 @@ def scores(trainee: TrainingContext, count: int) -> dict[str, Any]:
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what rows must share to be compared."""
     return {
-        **asdict(Budget(options.steps, options.qformer_stage)),
+        **asdict(Budget(options.steps, options.beginning)),
         "held_out": options.held_out,
         "manifest": options.manifest,
     }

@@ -1,4 +1,7 @@
-"""What transformers, accelerate and peft ask of every model is answered right, or refused."""
+"""What transformers, accelerate and peft ask of every model is answered right, or refused.
+
+Options of `forward` are those of polysense.model.forward_options.
+"""
 
 import warnings
 

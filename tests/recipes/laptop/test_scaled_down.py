@@ -53,7 +53,7 @@ def test_the_way_from_features_to_words_is_the_recipes_and_the_budget_everybodys
     beginnings = {"flamingo": [], "qwen-vl": ["token_alignment"]}
     for former in ("blip2", "instructblip", "minigpt4", "x-llm"):
         beginnings[former] = ["representation"]
-    assert first == beginnings.get(name, ["words"])
+    assert first == beginnings.get(name, ["bag_of_words"])
     assert small.model.connector.init_from is None
     assert any("lora" in part for s in aligned for part in s.trainable) == bool(
         small.model.llm.lora
