@@ -111,7 +111,7 @@ def sizes(model: PolysenseModel, config: RunConfig) -> dict[str, int]:
     return {
         "tokens": tokens,
         "places": model.fusion.num_placeholders(tokens),
-        "learnt": sum(weight.numel() for weight in select(model, trainable).values()),
+        "trainable": sum(weight.numel() for weight in select(model, trainable).values()),
         "parameters": sum(weight.numel() for weight in model.parameters()),
     }
 

@@ -24,7 +24,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 def cells(row: dict[str, Any]) -> list[str]:
     """Return a row's cells as text."""
     places = "" if row["places"] == row["tokens"] else f" ({row['places']})"
-    share = row["learnt"] / row["parameters"]
+    share = row["trainable"] / row["parameters"]
     shuffled = row["shuffled_top5"]
     return [
         f"`{row['recipe']}`",

@@ -40,7 +40,7 @@ def test_connectors_are_trained_once_scored_and_put_into_one_table(capfd, laptop
     assert (llava["recipe"], llava["connector"], llava["tokens"]) == ("llava", "linear", 16)
     assert (blip2["recipe"], blip2["connector"], blip2["tokens"]) == ("blip2", "qformer", 8)
     assert blip2["stages"] == ["representation", "generation", "instruction"]
-    assert 0 < llava["learnt"] < blip2["learnt"] < blip2["parameters"]
+    assert 0 < llava["trainable"] < blip2["trainable"] < blip2["parameters"]
     for row in (llava, blip2):
         assert 0 <= row["top5"] <= 1
         assert 0 < row["shuffled_top5"] < 1

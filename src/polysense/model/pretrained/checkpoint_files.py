@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def write_files(
         header["generation_config"] = generation.to_json_string()
     config.save_hash = hashlib.sha256(json.dumps(header).encode()).hexdigest()[:16]
     header["save_hash"] = config.save_hash
+    for left in folder.glob(".writing-*"):  # by a save that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
         save_file(tensors, Path(scratch) / WEIGHTS, metadata={"format": "pt", **header})
         names = [WEIGHTS, CONFIG_NAME]
