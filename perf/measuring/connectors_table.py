@@ -36,7 +36,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         "-" if shuffled is None else f"{shuffled:.2f}",
         f"{row['val_loss']:.2f}",
         f"{row['val_loss_shuffled']:.2f}",
-        f"{row['processor_seconds']:.0f}",
+        f"{row['cpu_seconds']:.0f}",
     ]
 
 
