@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
-from polysense.atomic_write import flush, flush_all
+from polysense.atomic_write import UNFINISHED, flush, flush_all
 from polysense.config.older_version import check_version
 from polysense.errors import PolysenseError
 from polysense.model.configuration import PolysenseConfig
@@ -44,9 +43,8 @@ def write_files(
         header["generation_config"] = generation.to_json_string()
     config.save_hash = hashlib.sha256(json.dumps(header).encode()).hexdigest()[:16]
     header["save_hash"] = config.save_hash
-    for left in folder.glob(".writing-*"):  # by a save that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+    # Named so that `remove_unfinished` knows what a killed save left.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{WEIGHTS}{UNFINISHED}") as scratch:
         save_file(tensors, Path(scratch) / WEIGHTS, metadata={"format": "pt", **header})
         names = [WEIGHTS, CONFIG_NAME]
         config.save_pretrained(scratch)
