@@ -26,6 +26,7 @@ from polysense.config import ConnectorConfig, EvaluationConfig, RunConfig
 from polysense.data.datasets import Record
 from polysense.errors import PolysenseError, unknown_name
 from polysense.evaluation.predictor import Predictor
+from polysense.evaluation.result import CORRECTED
 from polysense.evaluation.scoring.scores import evenly_spaced, retrieval_metrics
 from polysense.model.likelihood import pmi_scores
 from polysense.model.polysense_model import PolysenseModel
@@ -38,7 +39,7 @@ from polysense.training.progress.metric_logger import LOG
 from polysense.training.run import train
 from polysense.training.stage_data import TrainingContext
 
-SCORE = "retrieval top-5, prior removed"
+SCORE = f"recall@5{CORRECTED}"
 PLAIN = "llava-1.5 without words"  # what Flamingo, which cannot begin with words, compares with
 
 
@@ -130,7 +131,7 @@ def scores(trainee: TrainingContext, count: int) -> dict[str, Any]:
         raise PolysenseError(f"{len(choices)} captions are held out: top-5 takes six at least")
     found = pmi_scores(evaluator.scores(chosen, choices, lambda _: None))
     columns = [choices.index(caption) for caption in truth]
-    figures = retrieval_metrics(", prior removed", found, columns)
+    figures = retrieval_metrics(CORRECTED, found, columns)
     top5 = next(figure for figure in figures if figure.name == SCORE)
     scored = {"scored": len(chosen), "captions": len(choices), "trained": len(split.train)}
     return {"top5": top5.model, "shuffled_top5": top5.shuffled, **scored}

@@ -22,7 +22,6 @@ TESTED_BY: dict[str, str] = {
     "data/processor_files.py": "data/test_processor.py",
     "data/prompts.py": "data/test_datasets.py",
     "errors.py": "data/chat/test_chat_tokenizer.py",
-    "evaluation/baselines.py": "evaluation/test_evaluate.py",
     "evaluation/console_tables.py": "evaluation/test_result.py",
     "evaluation/predictor.py": "evaluation/test_evaluate.py",
     "evaluation/report/loss_curves.py": "evaluation/report/test_report.py",

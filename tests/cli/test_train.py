@@ -174,7 +174,7 @@ def test_a_run_stops_after_a_stage_and_goes_on_by_its_folder_alone(capsys, tmp_p
 
 def test_a_finished_run_is_left_as_it_is(capsys, tmp_path):
     out = succeeds(capsys, "train", "tiny")
-    assert "held-out samples of one sense" in out
+    assert "held-out samples of one modality" in out
     assert "polysense ask runs/tiny parts/pictures/" in out
     folder = tmp_path / "runs/tiny"
     for name in ("run.json", "config.json", "model.safetensors", "loss.png", "evaluation.json"):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fixtures.llm_families import WORDS, family_llm
+from fixtures.families.llms import WORDS, family_llm
 from torch import nn
 
 from polysense.config import ConnectorConfig, FusionConfig

@@ -76,6 +76,12 @@ def test_ranks_count_ties_against_the_truth():
     assert ranks(scores, [2, 0]).tolist() == [2, 2]
 
 
+def test_ranks_put_what_is_no_number_last():
+    nan = float("nan")
+    scores = torch.tensor([[nan, 1.0, 2.0], [0.0, nan, -1.0], [nan, nan, nan]])
+    assert ranks(scores, [0, 0, 1]).tolist() == [3, 2, 3]
+
+
 def test_without_prior_removes_what_every_picture_shares():
     own = torch.eye(4) * 2
     prior = torch.tensor([0.0, 50.0, -3.0, 9.0])

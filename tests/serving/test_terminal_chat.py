@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from polysense import PolysenseModel, PolysenseProcessor
 from polysense.errors import PolysenseError
 from polysense.modalities import ImageModality, ImuModality
-from polysense.serving.terminal_chat import AnswerStreamer, Conversation, chat, file_of, split_words
+from polysense.serving.terminal_chat import AnswerStreamer, Conversation, file_of, split_words
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,6 @@ def test_a_turn_that_fails_leaves_the_conversation_as_it_was(conversation, tmp_p
     with pytest.raises(PolysenseError):
         conversation.ask("What?", [str(tmp_path / "bad.png")])
     assert conversation.messages == []
-
-
-def test_chat_reads_turns_until_an_empty_line(conversation, tmp_path, monkeypatch, capsys):
-    conversation.messages = []
-    lines = iter(
-        [f"/show {picture(tmp_path, 'green')}", "What?", "/show none.png", "Then?", "Go", ""]
-    )
-    monkeypatch.setattr("builtins.input", lambda _: next(lines))
-    chat(conversation, [])
-    assert "none.png" in capsys.readouterr().err
-    assert len(conversation.messages) == 4
 
 
 def test_the_last_word_is_the_question(tmp_path):

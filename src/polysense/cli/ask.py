@@ -44,7 +44,8 @@ def add_ask(command: argparse.ArgumentParser) -> None:
 def ask_command(arguments: argparse.Namespace) -> None:
     """Answer a question about files, or hold a conversation."""
     from polysense.modalities import with_settings
-    from polysense.serving.terminal_chat import Conversation, chat, file_of, split_words
+    from polysense.serving.chat import chat
+    from polysense.serving.terminal_chat import Conversation, file_of, split_words
 
     shown, question = split_words(arguments.words)
     if not question and not arguments.chat:

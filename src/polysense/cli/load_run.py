@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from polysense.config import RunConfig
 
 
-def filled_cache(model, split, config: RunConfig):
+def filled_cache(model, split, config: RunConfig | None):
     """Fill a finished run's cache, the one its training used where the encoder stayed frozen;
-    return it, and the split without what cannot be read."""
+    return it, and the split without what cannot be read. An imported run has no config."""
     from polysense.cache_folder import feature_folder
     from polysense.data.loading.feature_cache import FeatureCache, media_of
     from polysense.training.stage_data import (
@@ -22,10 +22,9 @@ def filled_cache(model, split, config: RunConfig):
         modalities_with_trainable_tokenizer,
     )
 
-    views = 1 if is_encoder_trainable(model, config) else config.data.views
-    cache = FeatureCache(
-        feature_folder(), model, views, modalities_with_trainable_tokenizer(model, config)
-    )
+    views = 1 if config is None or is_encoder_trainable(model, config) else config.data.views
+    live = modalities_with_trainable_tokenizer(model, config) if config else set()
+    cache = FeatureCache(feature_folder(), model, views, live)
     bad = cache.fill(media_of([*split.train, *split.held_out]))
     return cache, split.without(bad)
 
@@ -33,7 +32,9 @@ def filled_cache(model, split, config: RunConfig):
 def load(arguments: argparse.Namespace):
     """Load the model and processor of a run."""
     from polysense import PolysenseModel, PolysenseProcessor
+    from polysense.model.pretrained.moved_parts import check_places
 
+    check_places(arguments.run, arguments.llm, arguments.encoder)
     model = PolysenseModel.from_pretrained(
         arguments.run, llm=arguments.llm, encoder=arguments.encoder, modalities=arguments.modalities
     )

@@ -1,29 +1,42 @@
-"""An evaluation, for people at a terminal: a line a sense, and what the model says of samples."""
+"""An evaluation, for people at a terminal: a line a modality, and what is said of samples."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polysense.evaluation.result import FOUND, NAMED, Evaluation, Metric, metric_called
+from polysense.evaluation.number_format import score
+from polysense.evaluation.result import CIDER, FOUND, NAMED, Evaluation, Metric, metric_called
+from polysense.evaluation.verdict import verdict
 
 LEGEND = """\
-right: head nouns, or whole captions where a sense has few (*); finds: the true
-caption is the likeliest, its own probability taken out; blind: with other
-signals of the sense; near: what the nearest training sample's caption scores"""
+accuracy: exact match of the caption, or of its head noun where captions are
+free (*); recall@1: the true caption is the likeliest of N candidates,
+prior-corrected (PMI); shuffled: against other samples' captions; nearest
+neighbour: the most similar training sample's caption; CIDEr is times 100;
+-: a number would mean nothing"""
+COLUMNS = (
+    "held\nout", "accuracy", "shuffled", "nearest\nneighbour", "recall@1", "of N", "shuffled",
+    CIDER,
+)  # fmt: skip
 
 
 def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) -> None:
-    """Print the scores of each sense, and about `shown` samples with what the model says."""
+    """Print the scores of each modality, about `shown` samples, and what to think of it all."""
     console.print(score_table(evaluation))
     console.print(LEGEND, style="dim", highlight=False)
     for text, modalities in unrecorded(evaluation).items():
         console.print(
             f"{', '.join(modalities)}: {text}", style="yellow", highlight=False, markup=False
         )
+    for text in left_out(evaluation):
+        console.print(text, style="yellow", highlight=False, markup=False)
     console.print(example_table(evaluation, shown))
+    console.print(verdict(evaluation), highlight=False, markup=False)
 
 
 def unrecorded(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -36,54 +49,77 @@ def unrecorded(evaluation: Evaluation) -> dict[str, list[str]]:
     return found
 
 
+def left_out(evaluation: Evaluation) -> list[str]:
+    """Return a line a modality with held-out samples that are trained on under another name."""
+    return [
+        f"{result.modality}: {len(result.overlapping)} held-out samples are left out, since their "
+        f"signals are trained on ({'; '.join(result.overlapping[:3])}"
+        f'{"; ..." if len(result.overlapping) > 3 else ""}): give them one "group"'
+        for result in evaluation.modalities
+        if result.overlapping
+    ]
+
+
 def score_table(evaluation: Evaluation) -> Table:
-    """Return a table of senses by scores; its last line is the mean over senses."""
+    """Return a table of modalities by scores; its last line is the mean over them."""
     modalities = evaluation.modalities
-    count = f"{len(modalities)} senses" if len(modalities) > 1 else "one sense"
+    count = f"{len(modalities)} modalities" if len(modalities) > 1 else "one modality"
     table = Table(
         title=f"{evaluation.scored} held-out samples of {count}",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,  # the box's own blanks part the columns: a line fits 80 characters
     )
-    table.add_column("sense", overflow="fold")
-    for name in "held-out right blind near finds blind CIDEr blind near".split():
+    table.add_column("modality", overflow="fold")
+    for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for result in modalities:
         table.add_row(
-            escape(result.modality) + ("*" if result.labels else ""),
+            escape(result.modality) + ("" if result.labels else "*"),
             str(result.scored),
-            *cells(result.named, metric_called(FOUND, result.metrics)),
-            *numbers(metric_called("CIDEr", result.metrics)),
+            *cells(result.named),
+            *recall_cells(metric_called(FOUND, result.metrics), str(result.captions)),
+            score(CIDER, metric_called(CIDER, result.metrics).model),
         )
     if len(modalities) > 1:
-        means = [evaluation.metric(name) for name in (NAMED, FOUND)]
         table.add_section()
-        table.add_row("mean", "", *cells(*means), *numbers(evaluation.metric("CIDEr")))
+        table.add_row(
+            "mean",
+            "",
+            *cells(evaluation.metric(NAMED)),
+            *recall_cells(evaluation.metric(FOUND), ""),
+            score(CIDER, evaluation.metric(CIDER).model),
+        )
     return table
 
 
-def cells(named: Metric, top: Metric) -> list[str]:
-    """Return the cells of right answers and of retrieval, which has no neighbour's value."""
-    return [*numbers(named), *numbers(top)[:2]]
-
-
-def numbers(metric: Metric) -> list[str]:
-    """Return the model's value, the blind one and the neighbour's as text."""
+def cells(metric: Metric) -> list[str]:
+    """Return the model's value, the shuffled one and the neighbour's as text."""
     values = (metric.model, metric.shuffled, metric.neighbour)
-    model, *others = ("-" if value is None else f"{value:.2f}" for value in values)
+    model, *others = (score(metric.name, value) for value in values)
     return [f"[bold]{model}[/]", *others]
 
 
+def recall_cells(metric: Metric, candidates: str) -> list[str]:
+    """Return the cells of recall@1, of which a neighbour has none: value, candidates, shuffled."""
+    model, shuffled, _ = cells(metric)
+    return [model, candidates, shuffled]
+
+
 def example_table(evaluation: Evaluation, shown: int) -> Table:
-    """Return a table of about `shown` samples, as many of each sense, at least two."""
+    """Return a table of about `shown` samples, as many of each sense, at least two.
+
+    A sample is called by the end of its key, in one line: a long path would fold over many.
+    """
     table = Table(title="Samples the model never met", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("sample", "true caption", "the model says", ""):
+    table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=24)
+    for column in ("true caption", "the model says", ""):
         table.add_column(column, overflow="fold")
     each = max(2, shown // len(evaluation.modalities))
     for result in evaluation.modalities:
         step = max(1, result.scored // each)
         for answer in result.answers[::step][:each]:
             mark = "[green]✓[/]" if answer.correct else "[dim]✗[/]"
-            table.add_row(*map(escape, (answer.key, answer.reference, answer.predicted)), mark)
+            named = (Path(answer.key).name, answer.reference, answer.predicted)
+            table.add_row(*map(escape, named), mark)
         table.add_section()
     return table

@@ -20,9 +20,10 @@ from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
 from polysense.data.loading.feature_cache import FeatureCache
 from polysense.errors import PolysenseError
-from polysense.evaluation.baselines import nearest_captions
+from polysense.evaluation.baselines import Compared, compared
 from polysense.evaluation.predictor import Advance, Predictor
 from polysense.evaluation.result import (
+    CORRECTED,
     Evaluation,
     File,
     Metric,
@@ -42,6 +43,10 @@ from polysense.model.likelihood import pmi_scores, ranks
 from polysense.training.progress.metric_logger import progress_bar
 
 
+class NothingToEvaluate(PolysenseError):
+    """No held-out sample can be scored. Training is not wrong for that: its command says so."""
+
+
 def evaluate(
     model: Any, processor: Any, cache: FeatureCache, split: Split, config: EvaluationConfig
 ) -> Evaluation:
@@ -49,20 +54,27 @@ def evaluate(
     evaluator = Predictor(model, processor, cache, config)
     train, held_out = by_modalities(split.train), by_modalities(split.held_out)
     if not held_out:
-        raise PolysenseError(
-            "no held-out sample with a signal and a caption is left to evaluate on"
+        raise NothingToEvaluate(
+            "no held-out sample with a signal and a caption is left to evaluate on; conversations "
+            "and plain text have no score here. Captioned samples can be given: evaluate RUN --data"
         )
     console, results = Console(file=sys.stderr), []
     with progress_bar(console, disable=not console.is_terminal) as progress:
         for modality, records in held_out.items():
-            chosen = evenly_spaced(records, most_of_each(config, len(held_out)))
-            alone = len(modalities_of(chosen))
-            passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
-            task = progress.add_task(f"asking: {modality}", total=passes * len(chosen))
             known = train.get(modality, [])
+            chosen = compared(
+                cache, known, evenly_spaced(records, most_of_each(config, len(held_out)))
+            )
+            if not chosen.records:
+                continue
+            alone = len(modalities_of(chosen.records))
+            passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
+            task = progress.add_task(f"asking: {modality}", total=passes * len(chosen.records))
             results.append(
                 score_modality(evaluator, chosen, records, known, partial(progress.advance, task))
             )
+    if not results:
+        raise NothingToEvaluate("every held-out signal is one that was trained on: no score is one")
     return Evaluation(tuple(results), macro_average(tuple(results)), protocol(config))
 
 
@@ -83,17 +95,17 @@ def most_of_each(config: EvaluationConfig, modalities: int) -> int:
 
 def score_modality(
     evaluator: Predictor,
-    chosen: Sequence[Record],
+    asked: Compared,
     held_out: Sequence[Record],
     train: Sequence[Record],
     advance: Advance,
 ) -> ModalityResult:
-    """Score the `chosen` ones of a sense's held-out records."""
+    """Score those of a sense's held-out records that are `asked` about."""
+    chosen, nearest = asked.records, asked.neighbours
     everything = [*train, *held_out]
     labels = are_labels([record.caption for record in everything])
     reference = [record.caption for record in chosen]
     predicted = evaluator.captions(chosen, advance)
-    nearest = nearest_captions(evaluator.cache, train, chosen)
     choices = list(dict.fromkeys(reference))
     scores = evaluator.scores(chosen, choices, advance)
     columns = [choices.index(caption) for caption in reference]
@@ -115,7 +127,7 @@ def score_modality(
         metrics=(
             *caption_metrics(predicted, reference, nearest, labels),
             *retrieval_metrics("", scores, columns),
-            *retrieval_metrics(", prior removed", found, columns),
+            *retrieval_metrics(CORRECTED, found, columns),
             *alone_metrics(evaluator, chosen, choices, columns, advance),
         ),
         answers=tuple(
@@ -132,6 +144,7 @@ def score_modality(
             )
             for record, caption, near, rank in said
         ),
+        overlapping=asked.overlapping,
     )
 
 
@@ -158,7 +171,7 @@ def alone_metrics(
         found = caption_metrics(said, [record.caption for record in chosen], (), labels=False)
         metrics += [replace(f, name=f"{f.name}, {modality} alone") for f in found]
         scores = pmi_scores(evaluator.scores(alone, choices, advance))
-        metrics += retrieval_metrics(f", prior removed, {modality} alone", scores, columns)
+        metrics += retrieval_metrics(f"{CORRECTED}, {modality} alone", scores, columns)
     return metrics
 
 
@@ -173,15 +186,18 @@ def protocol(config: EvaluationConfig) -> dict[str, str]:
         "question": config.question,
         "decoding": f"greedy, at most {config.max_new_tokens} new tokens",
         "modalities": f"each is scored within itself, on {most or 'all held-out samples'}; means "
-        "over senses count each equally",
-        "named right": "the whole caption (its words) where a sense has at most 40 % as many "
-        "captions as records, elsewhere its head noun: the last word before the first describing "
-        "one, in the singular",
-        "retrieval": "rank among the sense's distinct held-out captions by the sum of token "
-        "log-likelihoods; prior removed: less a caption's mean likelihood over all signals",
+        "count each equally",
+        "accuracy": "exact match of the whole caption (its words) where a modality has at most 40 "
+        "% as many captions as records, elsewhere of its head noun: the last word before the "
+        "first describing one, in the singular",
+        "recall@1": "the true caption is the likeliest of the candidates, the modality's distinct "
+        "held-out captions, by the sum of token log-likelihoods; prior-corrected (PMI): less a "
+        "caption's mean likelihood over all signals",
+        "CIDEr, BLEU": "CIDEr-D and corpus BLEU of Penn Treebank tokens against one reference, "
+        "times 100; BLEU-4 only where most captions have four words",
         "alone": "of samples with several modalities: asked about and ranked by one of them only",
-        "shuffled": "the same outputs against captions of other samples of the sense: mean over up "
-        "to 8 rotations of their order",
-        "nearest neighbour": "caption of the nearest training sample of the sense, by the cosine "
-        "of encoder features, or of signals where the sense's tokenizer learns",
+        "shuffled": "the same outputs against other samples' captions: mean over up to 8 samples "
+        "whose caption is another",
+        "nearest neighbour": "caption of the most similar training sample of the modality, by the "
+        "cosine of encoder features, or of signals where the sense's tokenizer learns",
     }

@@ -1,7 +1,8 @@
 """What an evaluation found, sense by sense, and the file it is kept in.
 
 A sense here is what a record's signals are, alone or together: "audio", "audio+video". Each figure
-is the model's and stands beside its blind value and the nearest-neighbour baseline's.
+is the model's and stands beside the shuffled-input and the nearest-neighbour baseline's. Accuracy,
+recall and BLEU are kept as shares of 1, CIDEr from 0 to 10; people read all of them times 100.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from polysense.config.overrides import from_json
 from polysense.errors import PolysenseError
 
 FILE = "evaluation.json"
-LABEL, NOUN, NAMED = "label accuracy", "head-noun accuracy", "named right"
-FOUND = "retrieval top-1, prior removed"
+NAMED = "accuracy"  # of every sense: one of the two below
+LABEL, NOUN = f"{NAMED} (exact match)", f"{NAMED} (head noun)"
+CORRECTED = ", prior-corrected (PMI)"
+FOUND = f"recall@1{CORRECTED}"
+CIDER, BLEU = "CIDEr", "BLEU"
+RANK = "median rank"
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Metric:
-    """One score; None where there is no baseline, or too few samples for a blind value."""
+    """One score.
+
+    None where a value means nothing: a score of one sample or of one candidate, or of likelihoods
+    that are no numbers; a shuffled value where all captions are the same; no neighbour to ask.
+    """
 
     name: str
-    model: float
+    model: float | None
     shuffled: float | None
     neighbour: float | None
 
@@ -63,6 +72,7 @@ class ModalityResult:
     captions           distinct captions of the samples that were scored, to choose from
     labels             whether it has so few captions that a whole one can be expected
     sources            records by the manifest's "source" ("real": 40), those without left out
+    overlapping        held-out samples left out as trained on: "a.png is b.png"
     """
 
     modality: str
@@ -73,6 +83,7 @@ class ModalityResult:
     sources: dict[str, int]
     metrics: tuple[Metric, ...]
     answers: tuple[Prediction, ...]
+    overlapping: tuple[str, ...] = ()
 
     @property
     def scored(self) -> int:
@@ -81,7 +92,7 @@ class ModalityResult:
 
     @property
     def named(self) -> Metric:
-        """Right answers: whole captions where the sense has few, else head nouns."""
+        """Accuracy: exact matches where the sense has few captions, else of head nouns."""
         return metric_called(LABEL if self.labels else NOUN, self.metrics)
 
     @property
@@ -111,9 +122,9 @@ class Evaluation:
         """Return the figure called `name`, of one sense or the mean over all."""
         return metric_called(name, self.modality(modality).metrics if modality else self.metrics)
 
-    def save(self, folder: Path) -> None:
-        """Write evaluation.json, whole or not at all."""
-        write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
+    def save(self, folder: Path, name: str = FILE) -> None:
+        """Write evaluation.json, or a file of another name, whole or not at all."""
+        write_text(folder / name, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def metric_called(name: str, metrics: tuple[Metric, ...]) -> Metric:
@@ -141,12 +152,12 @@ def macro_average(modalities: tuple[ModalityResult, ...]) -> tuple[Metric, ...]:
     """
     rows = {NAMED: [result.named for result in modalities]}
     for metric in (metric for result in modalities for metric in result.metrics):
-        if not metric.name.startswith("median"):
+        if not metric.name.startswith(RANK):
             rows.setdefault(metric.name, []).append(metric)
     return tuple(
         Metric(
             name,
-            sum(metric.model for metric in found) / len(found),
+            mean_of([metric.model for metric in found]),
             mean_of([metric.shuffled for metric in found]),
             mean_of([metric.neighbour for metric in found]),
         )

@@ -176,7 +176,10 @@ def pmi_scores(scores: torch.Tensor) -> torch.Tensor:
 
 
 def ranks(scores: torch.Tensor, truth: Sequence[int]) -> torch.Tensor:
-    """Return the rank [P] of each row's true caption, 1 being best; ties count against it."""
+    """Return the rank [P] of each row's true caption, 1 being best.
+
+    Ties count against it, and so do scores that are no numbers: a true caption of NaN is last.
+    """
     columns = torch.as_tensor(truth)
     own = scores.gather(1, columns[:, None])
-    return (scores >= own).sum(dim=1)
+    return (~(scores < own)).sum(dim=1)

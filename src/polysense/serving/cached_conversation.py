@@ -1,7 +1,8 @@
 """What was made of a conversation is kept over its turns: a turn costs what is new in it.
 
 Kept are the embeddings of its signals (files are read and encoded once) and the LLM's keys and
-values of its text so far. Answers are those of computing everything anew (a test).
+values of its text so far. Answers are those of computing everything anew (a test); where no message
+holds a signal, those of the LLM without its LoRA layers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from polysense.data.formats.messages import parse_messages
 from polysense.data.processor import PolysenseProcessor
 from polysense.model.llm.load import cache_argument
 from polysense.model.polysense_model import PolysenseModel
+from polysense.serving.text_only import lora_layers, resting, shows_signals
 from polysense.types import Batch, Message
 
 
@@ -26,6 +28,7 @@ class Session:
     messages    those whose signals are kept; a conversation that begins otherwise starts anew
     embeddings  {modality: [N, M, D]} of their signals, in reading order
     ids, cache  the beginning of the text that the LLM has keys and values of
+    plain       whether these are of the LLM without its LoRA layers (text_only.py)
     """
 
     def __init__(self, model: PolysenseModel, processor: PolysenseProcessor) -> None:
@@ -38,6 +41,7 @@ class Session:
         self.embeddings: dict[str, torch.Tensor] = {}
         self.ids: list[int] = []
         self.cache: DynamicCache | None = None
+        self.plain = False
 
     @torch.inference_mode()
     def generate(self, messages: Sequence[Any], **options: Any) -> torch.Tensor:
@@ -48,19 +52,22 @@ class Session:
         """
         parsed = parse_messages(messages, self.processor.modalities)
         ids = self.processor.chat.prompt(parsed, self.processor.form)
-        if not begins_with(messages, self.messages):
+        layers = [] if shows_signals(parsed) else lora_layers(self.model)
+        if not begins_with(messages, self.messages) or self.plain != bool(layers):
             self.reset()
         embeddings = self._embeddings(parsed[len(self.messages) :])
         cache = self._cache_of(ids)
         self.cache = None  # an answer that is broken off leaves it as nobody knows
         prompt = torch.tensor([ids], device=self.model.device)
-        found = self.model.generate(
-            prompt,
-            torch.ones_like(prompt),
-            embeddings=embeddings,
-            **{cache_argument(): cache},
-            **options,
-        )[0]
+        with resting(layers):
+            found = self.model.generate(
+                prompt,
+                torch.ones_like(prompt),
+                embeddings=embeddings,
+                **{cache_argument(): cache},
+                **options,
+            )[0]
+        self.plain = bool(layers)
         self.messages, self.embeddings, self.cache = list(messages), embeddings, cache
         self.ids = found[:-1].tolist()  # the last word was said, and not read
         return found[len(ids) :]

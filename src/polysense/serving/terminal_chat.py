@@ -1,4 +1,4 @@
-"""Asking in a terminal: one question, or a conversation over several turns and signals."""
+"""Asking in a terminal: one question, or the turns of a conversation (chat.py reads them)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from polysense.modalities.detection import check_known, check_no_address, detect
 from polysense.modalities.sources.source_string import is_file, parse_source
 from polysense.model.polysense_model import PolysenseModel
 from polysense.serving.cached_conversation import Session
+from polysense.serving.text_only import NOTE
 
 MODALITY_AND_FILE = re.compile(r"([a-z][a-z0-9_]*):(.+)")
 
@@ -43,7 +44,13 @@ class Conversation:
     ) -> None:
         self.session, self.processor = Session(model, processor), processor
         self.limit = max_new_tokens
+        self.told = False
         self.messages: list[dict[str, Any]] = []
+
+    def reset(self) -> None:
+        """Forget what was said."""
+        self.messages = []
+        self.session.reset()
 
     def ask(self, question: str, shown: Sequence[str] = ()) -> str:
         """Ask, with `shown` (files and words, in any order) before the question; the answer is
@@ -56,6 +63,9 @@ class Conversation:
         ids = self.session.generate(
             asked, max_new_tokens=self.limit, do_sample=False, streamer=streamer
         )
+        if self.session.plain and not self.told:
+            self.told = True
+            print(f"({NOTE})", file=sys.stderr)
         answer = self.processor.decode(ids)
         self.messages = [*asked, {"role": "assistant", "content": answer}]
         return answer
@@ -112,27 +122,3 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str]:
     if not words or file_of(words[-1]) is not None:
         return list(words), ""
     return list(words[:-1]), words[-1]
-
-
-def chat(conversation: Conversation, files: Sequence[str]) -> None:
-    """Read turns from the terminal until end of file; "/show FILE" adds a file to the next one."""
-    print(
-        "Type a question. /show FILE adds a file to it; an empty line or Ctrl-D ends.",
-        file=sys.stderr,
-    )
-    shown = list(files)
-    while True:
-        try:
-            line = input("you> ").strip()
-        except EOFError:
-            return
-        if not line:
-            return
-        if line.startswith("/show "):
-            shown.append(line.removeprefix("/show ").strip())
-            continue
-        try:
-            conversation.ask(line, shown)
-        except PolysenseError as error:
-            print(f"polysense: {error}", file=sys.stderr)
-        shown = []

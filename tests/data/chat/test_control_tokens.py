@@ -1,7 +1,7 @@
 """Text is text: no role's words become control tokens, and the template's own stay."""
 
 import pytest
-from fixtures.chat_template_families import FAMILIES, speaks
+from fixtures.families.chat_templates import FAMILIES, speaks
 from fixtures.tiny_model import save_llm
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast

@@ -1,7 +1,7 @@
 """The chat templates of LLM families: what is learnt, what is asked, what ends an answer."""
 
 import pytest
-from fixtures.chat_template_families import ENDS, FAMILIES, speaks
+from fixtures.families.chat_templates import ENDS, FAMILIES, speaks
 from fixtures.tiny_model import save_llm
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer

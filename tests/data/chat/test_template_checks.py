@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fixtures.chat_template_families import FAMILIES, GEMMA_2, MISTRAL, speaks
+from fixtures.families.chat_templates import FAMILIES, GEMMA_2, MISTRAL, speaks
 from fixtures.tiny_model import CHAT_TEMPLATE, save_llm, tiny_config
 from transformers import AutoTokenizer
 

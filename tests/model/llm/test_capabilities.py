@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fixtures.llm_families import family_llm
+from fixtures.families.llms import family_llm
 from fixtures.tiny_model import tiny_config
 
 from polysense.config import FusionConfig

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fixtures.llm_families import family_llm
+from fixtures.families.llms import family_llm
 
 from polysense.model.llm.input_embeddings import (
     embedding_factor,

@@ -1,8 +1,8 @@
 """docs/llm-families.md says what is so: each row is computed again on a tiny LLM of the family."""
 
 import pytest
-from fixtures.family_cells import COLUMNS, HEAD, TABLE, cells, line
-from fixtures.llm_families import FAMILIES
+from fixtures.families.cells import COLUMNS, HEAD, TABLE, cells, line
+from fixtures.families.llms import FAMILIES
 
 ROWS = {
     row.split("|")[1].strip(): row

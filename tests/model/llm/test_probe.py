@@ -1,7 +1,7 @@
 """An LLM that is tried stays as it was."""
 
 import torch
-from fixtures.llm_families import family_llm
+from fixtures.families.llms import family_llm
 
 from polysense.model.llm.capabilities import find_capabilities
 from polysense.model.llm.probe import alike

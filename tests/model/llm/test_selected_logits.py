@@ -1,7 +1,7 @@
 """Logits at some columns are those that the whole LLM gives there."""
 
 import torch
-from fixtures.llm_families import family_llm
+from fixtures.families.llms import family_llm
 
 from polysense.model.llm.selected_logits import branch_logits, logits_at, row_logits
 

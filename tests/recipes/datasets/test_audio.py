@@ -24,8 +24,13 @@ def root(tmp_path):
     record(stamps / "household/lamp.ogg", 300, loudness=0)
     (stamps / "household/lamp.txt").write_text("A lamp.\n")
     for number in range(4):
-        record(stamps / f"animals/a{number}_desc_fr.ogg", 200 + number, loudness=0.02)
-        record(stamps / f"animals/a{number}_desc_es.ogg", 400 + number, loudness=0.9, rate=22_050)
+        record(stamps / f"animals/a{number}_desc_fr.ogg", 200 + 350 * number, loudness=0.02)
+        record(
+            stamps / f"animals/a{number}_desc_es.ogg",
+            1700 + 400 * number,
+            loudness=0.9,
+            rate=22_050,
+        )
     content = (stamps / "animals/a0_desc_fr.ogg").read_bytes()
     (stamps / "animals/copy_desc_fr.ogg").write_bytes(content)
     record(stamps / "animals/long_desc_fr.ogg", 200, seconds=6)
@@ -65,3 +70,24 @@ def test_at_most_so_many_of_a_language(root, monkeypatch):
     monkeypatch.setattr(sounds, "SPOKEN", 2)
     spoken = [line for line in sounds.sound_lines(root) if line["category"] == "French"]
     assert len(spoken) == 2
+
+
+def test_a_recording_saved_again_is_on_the_side_of_its_original(tmp_path):
+    """Stamps a and b share a French recording, b and c a Spanish one: all three are one group."""
+    tones = {"a": (400, 900), "b": (400, 1500), "c": (2200, 1500)}
+    tones |= {f"other{n}": (2700 + 300 * n, 3900 + 300 * n) for n in range(4)}
+    lines = []
+    for stamp, pitches in tones.items():
+        for number, pitch in enumerate(pitches):
+            name = f"{stamp}-{number}.flac"
+            record(tmp_path / name, pitch, loudness=0.2 + 0.1 * len(lines) / 14, rate=16_000)
+            lines.append({"audio": name, "source": stamp, "category": f"{number}"})
+    for chosen in ("a", "b", "c", "other1"):  # whichever of the group is held out first
+        renamed = [
+            {**line, "source": "0 first" if line["source"] == chosen else line["source"]}
+            for line in lines
+        ]
+        split = sounds.split_lines(renamed, tmp_path, lambda line: "")
+        names = {"a", "b", "c"} - {chosen} | ({"0 first"} if chosen in "abc" else set())
+        assert len({line["split"] for line in split if line["source"] in names}) == 1
+        assert {line["split"] for line in split} == {"train", "held_out"}

@@ -48,3 +48,24 @@ def test_the_manifest_is_one_that_training_reads(tmp_path, monkeypatch):
     manifest = laptop_data.prepare_pictures(tmp_path)
     records = read_manifest(manifest, ["image"])
     assert [(r.key, r.caption) for r in records] == [("a/one.png", "One.")]
+
+
+def test_variants_of_a_drawing_are_one_group_found_once(tmp_path, monkeypatch):
+    stamps = tmp_path / "packages/tuxpaint-stamps-default" / laptop_data.STAMPS
+    for name, corner in (("top", "white"), ("top again", "#fefefe"), ("other", "black")):
+        picture = Image.new("RGB", (96, 96), "white")
+        for place in range(4):
+            colour = ("red", "lime", "blue", "yellow")[place if name != "other" else -place]
+            picture.paste(colour, (24 * place, 24 * place, 24 * place + 24, 96))
+        picture.putpixel((90, 2), tuple(Image.new("RGB", (1, 1), corner).tobytes()))
+        (stamps / "a").mkdir(parents=True, exist_ok=True)
+        picture.save(stamps / f"a/{name}.png")
+        (stamps / f"a/{name}.txt").write_text(f"{name}.\n")
+    (stamps / "a/bad.png").write_bytes(b"no picture")
+    (stamps / "a/bad.txt").write_text("Bad.\n")
+    first = laptop_data.prepare_pictures(tmp_path).read_text()
+    groups = {r.key: r.group for r in read_manifest(tmp_path / "pictures.jsonl", ["image"])}
+    assert groups["a/top.png"] == groups["a/top again.png"] != ""
+    assert groups["a/other.png"] == groups["a/bad.png"] == ""
+    monkeypatch.setattr(laptop_data, "drawing_groups", lambda *_: 1 / 0)
+    assert laptop_data.prepare_pictures(tmp_path).read_text() == first

@@ -19,11 +19,14 @@ from jinja2 import Environment, PackageLoader
 from polysense.atomic_write import write_text
 from polysense.config import RunConfig
 from polysense.config.overrides import to_json
+from polysense.evaluation.console_tables import left_out
+from polysense.evaluation.number_format import NONE, percent, score
 from polysense.evaluation.report.expert_routing import routing_weights
 from polysense.evaluation.report.loss_curves import draw_losses
 from polysense.evaluation.report.model_summary import part_rows
 from polysense.evaluation.report.sample_cards import data_uri, gallery
-from polysense.evaluation.result import FOUND, NAMED, Evaluation, Metric
+from polysense.evaluation.result import FOUND, NAMED, RANK, Evaluation, Metric
+from polysense.evaluation.verdict import verdict
 from polysense.training.forgetting import ModalityScore, by_modality, read_scores
 from polysense.training.progress.metric_logger import LOG
 
@@ -32,7 +35,7 @@ from polysense.training.progress.metric_logger import LOG
 class ForgettingRow:
     """A line of the forgetting table: a sense's score after each stage (None: not yet known).
 
-    `change` is the last score relative to the first, as "-8 %"; "" with fewer than two.
+    `change` is the last score relative to the first, as "-8%"; "" with fewer than two.
     """
 
     modality: str
@@ -50,13 +53,15 @@ def write_report(folder: Path, evaluation: Evaluation, model: Any, config: RunCo
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "ratio": ratio}
+    environment.filters |= {"percent": percent, "score": shown, "ratio": ratio}
     stages = read_scores(folder)
     page = environment.get_template("report.html.jinja").render(
         recipe=config.recipe,
         date=datetime.date.today().isoformat(),
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         lead=lead(evaluation),
+        verdict=verdict(evaluation),
+        left_out=left_out(evaluation),
         evaluation=evaluation,
         named=NAMED,
         found=FOUND,
@@ -79,23 +84,20 @@ def lead(evaluation: Evaluation) -> str:
     """Return the result in a sentence or two."""
     named, top = evaluation.metric(NAMED), evaluation.metric(FOUND)
     several = len(evaluation.modalities) > 1
-    kinds = f"{len(evaluation.modalities)} senses" if several else "one sense"
-    near = "" if named.neighbour is None else f", a nearest neighbour {percent(named.neighbour)}"
+    kinds = f"{len(evaluation.modalities)} modalities" if several else "one modality"
+    near = "" if named.neighbour is None else f", nearest neighbour {percent(named.neighbour)}"
     text = (
-        f"Asked about {evaluation.scored} held-out samples of {kinds}, the model names "
-        f"{percent(named.model)} right{' in the mean over senses' if several else ''} (blind "
-        f"{percent(named.shuffled)}{near}) and finds the true caption the likeliest, its own "
-        f"probability taken out, for {percent(top.model)} (blind {percent(top.shuffled)})."
+        f"On {evaluation.scored} held-out samples of {kinds}, accuracy is "
+        f"{percent(named.model)}{' in the mean' if several else ''} (shuffled "
+        f"{percent(named.shuffled)}{near}) and recall@1 is {percent(top.model)} (shuffled "
+        f"{percent(top.shuffled)})."
     )
-    if several:
-        order = sorted(evaluation.modalities, key=lambda result: result.named.model)
-        best, worst = order[-1], order[0]
-        if best.named.model == worst.named.model:
-            return text
-        text += (
-            f" Best is {best.modality} with {percent(best.named.model)}, weakest {worst.modality} "
-            f"with {percent(worst.named.model)}."
-        )
+    rates = [
+        (r.named.model, r.modality) for r in evaluation.modalities if r.named.model is not None
+    ]
+    (worst, weakest), (most, best) = min(rates, default=(0, "")), max(rates, default=(0, ""))
+    if worst != most:
+        text += f" Best is {best} with {percent(most)}, weakest {weakest} with {percent(worst)}."
     return text
 
 
@@ -109,19 +111,14 @@ def remembered(stages: dict[str, list[ModalityScore]]) -> list[ForgettingRow]:
     return rows
 
 
-def percent(value: float | None) -> str:
-    """Return a share as "62 %", which no line breaks apart; a dash for none."""
-    return "–" if value is None else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
-
-
-def number(value: float | None) -> str:
-    """Return a score with three decimals; a dash for none."""
-    return "–" if value is None else f"{value:.3f}"
+def shown(value: float | None, metric: Metric) -> str:
+    """Return a value of a figure as text."""
+    return score(metric.name, value)
 
 
 def ratio(metric: Metric) -> str:
-    """Return how many times blind a score is; a dash where blind scores nothing, or for ranks."""
+    """Return how many times the shuffled value a score is; a dash for none and for ranks."""
     shuffled = metric.shuffled or 0.0
-    if shuffled < 0.001 or metric.name.startswith("median"):
-        return "–"
+    if shuffled < 0.001 or metric.model is None or metric.name.startswith(RANK):
+        return NONE
     return f"{metric.model / shuffled:.1f} ×"

@@ -1,7 +1,7 @@
-"""BLEU and CIDEr as the captioning field computes them (the coco-caption conventions).
+"""BLEU and CIDEr-D as the captioning field computes them (the coco-caption conventions).
 
-Captions are lower-cased and split into words, with punctuation dropped. In: predictions and, for
-each, its list of reference captions. Out: corpus scores.
+Captions are tokenised as the Penn Treebank is (ptb_tokenizer.py). In: predictions and, for each,
+its list of reference captions. Out: corpus scores.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from polysense.evaluation.scoring.ptb_tokenizer import ptb_words
+
 Grams = Counter[tuple[str, ...]]
 ORDERS = range(1, 5)
 
 
 def words(caption: str) -> list[str]:
-    """Split a caption into lower-case words; punctuation is dropped, inner hyphens are kept."""
+    """Split a caption into lower-case words, for labels and head nouns; inner hyphens are kept."""
     return re.findall(r"[\w$€%]+(?:[-'.][\w]+)*", caption.lower())
 
 
@@ -34,8 +36,8 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> lis
     matched, guessed = [0] * 4, [0] * 4
     length = nearest = 0
     for prediction, group in zip(predictions, references, strict=True):
-        said = words(prediction)
-        answers = [words(reference) for reference in group]
+        said = ptb_words(prediction)
+        answers = [ptb_words(reference) for reference in group]
         length += len(said)
         nearest += min((abs(len(a) - len(said)), len(a)) for a in answers)[1]
         for order in ORDERS:
@@ -60,7 +62,7 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> li
     Document frequencies come from the references of the whole set. Counts of a prediction are
     clipped to the reference's; a Gaussian of the difference in length (sigma 6) damps.
     """
-    answers = [[words(reference) for reference in group] for group in references]
+    answers = [[ptb_words(reference) for reference in group] for group in references]
     seen: Counter[tuple[str, ...]] = Counter()
     for group in answers:
         seen.update({g for answer in group for order in ORDERS for g in grams(answer, order)})
@@ -71,7 +73,7 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> li
 
     scores = []
     for prediction, group in zip(predictions, answers, strict=True):
-        said = words(prediction)
+        said = ptb_words(prediction)
         total = 0.0
         for answer in group:
             damp = math.exp(-((len(said) - len(answer)) ** 2) / 72)

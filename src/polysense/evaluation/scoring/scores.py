@@ -1,8 +1,7 @@
-"""Scores of one sense's captions and rankings, each beside its blind value and a baseline.
+"""Scores of one sense's captions and rankings, each beside its baselines.
 
-Blind: the same outputs against the captions of the sense's other samples, averaged over rotations
-of their order. One rotation alone would meet only other classes, or only its own, where a manifest
-lists its classes one after the other.
+Shuffled-input baseline: the same outputs against the captions of the sense's other samples, those
+that have another caption (training/shuffled_input.py).
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from typing import TypeVar
 
 import torch
 
-from polysense.evaluation.result import LABEL, NOUN, Metric
+from polysense.evaluation.result import BLEU, CIDER, LABEL, NOUN, RANK, Metric, mean_of
 from polysense.evaluation.scoring.captioning import bleu, cider, words
 from polysense.evaluation.scoring.head_noun import same_noun
+from polysense.evaluation.scoring.ptb_tokenizer import ptb_words
+from polysense.evaluation.scoring.shuffled_input import strangers
 from polysense.model.likelihood import ranks
 
 Item = TypeVar("Item")
-ROTATIONS = 8
 LABEL_SHARE = 0.4  # distinct captions to records, up to which captions count as labels
 
 
@@ -44,29 +44,25 @@ def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def rotations(count: int) -> list[int]:
-    """Return up to 8 shifts, spread evenly, by which each of `count` samples meets another one."""
-    most = min(ROTATIONS, count - 1)
-    return [1 + index * (count - 1) // most for index in range(most)]
-
-
-def rotated(items: Sequence[Item], shift: int) -> list[Item]:
-    """Return the items from `shift` on, then those before."""
-    return [*items[shift:], *items[:shift]]
-
-
 def caption_scores(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-    """Return label and head-noun accuracy, CIDEr and BLEU of captions against the true ones."""
+    """Return both accuracies, CIDEr-D and BLEU of captions against the true ones.
+
+    BLEU-4 counts runs of four words: of captions that mostly have fewer it is left out.
+    """
     group = [[caption] for caption in true]
     found = bleu(said, group)
     pairs = list(zip(said, true, strict=True))
-    return {
+    long = sum(len(ptb_words(caption)) >= 4 for caption in true)
+    scores = {
         LABEL: sum(is_right(*pair, labels=True) for pair in pairs) / len(pairs),
         NOUN: sum(is_right(*pair, labels=False) for pair in pairs) / len(pairs),
-        "CIDEr": sum(cider(said, group)) / len(pairs),
-        "BLEU-1": found[0],
-        "BLEU-4": found[3],
+        CIDER: sum(cider(said, group)) / len(pairs),
+        f"{BLEU}-1": found[0],
+        f"{BLEU}-4": found[3],
     }
+    if 2 * long < len(true):
+        del scores[f"{BLEU}-4"]
+    return scores
 
 
 def caption_metrics(
@@ -74,17 +70,21 @@ def caption_metrics(
 ) -> list[Metric]:
     """Return the figures of a sense's captions; `nearest` is empty where there is no neighbour.
 
-    Label accuracy is among them where the sense's captions are labels.
+    Exact matches are among them where the sense's captions are labels. One sample has no score.
     """
     model = caption_scores(predicted, reference)
-    turns = [caption_scores(predicted, rotated(reference, by)) for by in rotations(len(reference))]
+    turns = [
+        caption_scores(predicted, [reference[index] for index in turn])
+        for turn in strangers([label(caption) for caption in reference])
+    ]
     near = caption_scores(nearest, reference) if nearest else {}
+    alone = len(reference) < 2
     return [
         Metric(
             name,
-            value,
-            sum(turn[name] for turn in turns) / len(turns) if turns else None,
-            near.get(name),
+            None if alone else value,
+            mean_of([turn.get(name) for turn in turns]),
+            None if alone else near.get(name),
         )
         for name, value in model.items()
         if labels or name != LABEL
@@ -92,18 +92,22 @@ def caption_metrics(
 
 
 def retrieval_metrics(suffix: str, scores: torch.Tensor, columns: Sequence[int]) -> list[Metric]:
-    """Return top-1, top-5 and the median rank from likelihoods [samples, captions].
+    """Return recall@1, recall@5 and the median rank from likelihoods [samples, candidates].
 
-    `columns` are the true captions'. Top-5 needs more than five captions to mean something. The
-    blind value takes the row of another sample.
+    `columns` are the true captions'. The shuffled value ranks another sample's caption. Recall@5
+    needs more than five candidates to mean something, and every figure two of them, two samples,
+    and likelihoods that are numbers.
     """
+    means = min(scores.shape) > 1 and not scores.isnan().any()
     own = ranks(scores, columns).float()
-    turns = [ranks(scores, rotated(columns, by)).float() for by in rotations(len(columns))]
-    shuffled = torch.cat(turns) if turns else None
+    turns = [
+        ranks(scores, [columns[index] for index in turn]).float() for turn in strangers(columns)
+    ]
+    shuffled = torch.cat(turns) if turns and means else None
     metrics = [
         Metric(
-            f"retrieval top-{k}{suffix}",
-            float((own <= k).float().mean()),
+            f"recall@{k}{suffix}",
+            float((own <= k).float().mean()) if means else None,
             None if shuffled is None else float((shuffled <= k).float().mean()),
             None,
         )
@@ -111,4 +115,5 @@ def retrieval_metrics(suffix: str, scores: torch.Tensor, columns: Sequence[int])
         if k == 1 or scores.shape[1] > k
     ]
     middle = None if shuffled is None else float(shuffled.median())
-    return [*metrics, Metric(f"median rank{suffix}", float(own.median()), middle, None)]
+    median = float(own.median()) if means else None
+    return [*metrics, Metric(f"{RANK}{suffix}", median, middle, None)]

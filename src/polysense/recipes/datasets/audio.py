@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from polysense.data.duplicates.near import SOUNDS, groups_alike, groups_joined, sound_vector
 from polysense.recipes.datasets.image import stamps_folder
 from polysense.recipes.datasets.manifest_lines import (
     Line,
@@ -83,8 +85,7 @@ def write_speech(stamps: Path, inside: Path) -> list[Line]:
             stamp = key_of(path, stamps).removesuffix(suffix)
             caption = f"Someone speaking {language}."
             lines.append(line(name, caption, language, key_of(path, stamps), stamp))
-    held_out = held_out_groups((line["source"], "") for line in lines)
-    return [{**line, "split": split_name(line["source"] in held_out)} for line in lines]
+    return split_lines(lines, inside, lambda line: "")
 
 
 def write_effects(stamps: Path, inside: Path) -> list[Line]:
@@ -105,8 +106,22 @@ def write_effects(stamps: Path, inside: Path) -> list[Line]:
                 name = f"{key.removesuffix('.ogg').replace('/', '-')}-{number}.flac"
                 soundfile.write(inside / name, even(piece, rate), RATE)
                 lines.append(line(name, caption, kind, f"{key}#{number}", key))
-    held_out = held_out_groups((line["source"], line["category"]) for line in lines)
-    return [{**line, "split": split_name(line["source"] in held_out)} for line in lines]
+    return split_lines(lines, inside, lambda line: line["category"])
+
+
+def split_lines(lines: list[Line], inside: Path, class_of: Callable[[Line], str]) -> list[Line]:
+    """Hold groups of every class out; stamps that share a recording, saved again, are one group."""
+    vectors = [sound_vector(*soundfile.read(inside / line["audio"])) for line in lines]
+    alike = groups_alike(vectors, SOUNDS)
+    names = list(dict.fromkeys(line["source"] for line in lines))
+    stamps = [names.index(line["source"]) for line in lines]
+    joined = groups_joined(
+        [(stamp, stamps[first]) for stamp, first in zip(stamps, alike, strict=True)], len(names)
+    )
+    groups = [names[joined[stamp]] for stamp in stamps]
+    pairs = list(zip(groups, lines, strict=True))
+    held_out = held_out_groups((group, class_of(line)) for group, line in pairs)
+    return [{**line, "split": split_name(group in held_out)} for group, line in pairs]
 
 
 def line(name: str, caption: str, category: str, key: str, group: str) -> Line:

@@ -10,11 +10,19 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from polysense.atomic_write import write_text
+from polysense.data.duplicates.near import PICTURES as PICTURE_BOUND
+from polysense.data.duplicates.near import SIZE, groups_alike, picture_vector
+from polysense.errors import PolysenseError
+from polysense.modalities import ImageModality
 from polysense.recipes.package_registry import converted, debian_package, wheel
+
+GROUPS = "picture-groups.json"
+
 
 STAMPS = "usr/share/tuxpaint/stamps"
 LLM = "SmolLM2-135M-Instruct"
@@ -79,7 +87,7 @@ def prepare_pictures(folder: Path) -> Path:
     """Fetch the stamps and write their manifest; returns its path."""
     stamps = debian_package("tuxpaint-stamps-default", folder / "packages") / STAMPS
     manifest = folder / PICTURES
-    lines = stamp_lines(stamps, folder)
+    lines = grouped(stamp_lines(stamps, folder), folder)
     write_text(manifest, "".join(json.dumps(line) + "\n" for line in lines))
     return manifest
 
@@ -110,6 +118,35 @@ def stamp_lines(stamps: Path, root: Path) -> list[dict[str, str]]:
             }
         )
     return lines
+
+
+def grouped(lines: list[dict[str, str]], root: Path) -> list[dict[str, str]]:
+    """Give variants of one drawing a group, which no split parts; found once, kept beside."""
+    kept = root / GROUPS
+    if kept.is_file():
+        groups = json.loads(kept.read_text(encoding="utf-8"))
+    else:
+        groups = drawing_groups(lines, root)
+        write_text(kept, json.dumps(groups, indent=1) + "\n")
+    return [
+        {**line, **({"group": groups[line["key"]]} if line["key"] in groups else {})}
+        for line in lines
+    ]
+
+
+def drawing_groups(lines: list[dict[str, str]], root: Path) -> dict[str, str]:
+    """Return {key: group} of the pictures that look alike once decoded, others left out."""
+    modality, vectors, keys = ImageModality(size=4 * SIZE), [], []
+    for line in lines:
+        try:
+            pixels = modality.read(str(root / line["image"]))
+        except PolysenseError:
+            continue  # training names what it cannot read
+        vectors.append(picture_vector(pixels.numpy()))
+        keys.append(line["key"])
+    groups = groups_alike(vectors, PICTURE_BOUND)
+    counts = Counter(groups)
+    return {key: keys[first] for key, first in zip(keys, groups, strict=True) if counts[first] > 1}
 
 
 def first_line(path: Path) -> str:

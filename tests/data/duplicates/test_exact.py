@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from polysense.data.duplicates import duplicates, grouped_by_content, on_both_sides
+from polysense.data.duplicates.exact import duplicates, grouped_by_content, on_both_sides
 from polysense.data.records import Record, Split
 from polysense.modalities import ImageModality
 from polysense.types import Media

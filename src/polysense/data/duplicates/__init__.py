@@ -1,0 +1,1 @@
+"""Duplicates: signals that are the same under two names, exactly or nearly."""

@@ -1,0 +1,52 @@
+"""What is said of a result, and what to do next."""
+
+import pytest
+from fixtures.hand_made_evaluation import answers, hand_made, result
+
+from polysense.evaluation.result import NOUN
+from polysense.evaluation.verdict import (
+    ALONE,
+    BETTER,
+    BLIND,
+    EQUAL,
+    UNKNOWN,
+    WORSE,
+    judged,
+    verdict,
+)
+
+
+@pytest.mark.parametrize(
+    ("rates", "kind"),
+    [
+        ((0.53, 0.11, 0.29), BETTER),
+        ((0.40, 0.11, 0.29), EQUAL),  # 40 samples: a rate is known to 15 points
+        ((0.40, 0.11, 0.50), EQUAL),
+        ((0.40, 0.11, 0.60), WORSE),
+        ((0.25, 0.11, 0.00), BLIND),
+        ((0.53, 0.11, None), ALONE),
+        ((0.53, None, 0.29), UNKNOWN),
+        ((None, None, None), UNKNOWN),
+    ],
+)
+def test_kinds(rates, kind):
+    assert judged(result("image", NOUN, rates)) == kind
+
+
+def test_few_samples_say_nothing():
+    few = result("image", NOUN, (1.0, 0.0, 0.0), answers=answers(19))
+    assert judged(few) == UNKNOWN
+    assert "hold out at least 20 samples" in verdict(hand_made(few))
+
+
+def test_the_sentence_compares_and_names_the_next_step_of_the_weakest():
+    text = verdict(hand_made()).replace("\N{NO-BREAK SPACE}", " ")
+    assert text == (
+        "Is that good? image (53 % to 29 %): better than the nearest neighbour; audio (31 % to "
+        "83 %): worse than the nearest neighbour. Next: train longer: the features tell more than "
+        "the model says."
+    )
+    alike = verdict(hand_made(*(result(name, NOUN, (0.2, 0.1, 0.3)) for name in ("a", "b"))))
+    assert alike.replace("\N{NO-BREAK SPACE}", " ").startswith(
+        "Is that good? a (20 % to 10 %), b (20 % to 10 %): no better with its own signals"
+    )
