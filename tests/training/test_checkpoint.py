@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from polysense import atomic_write
 from polysense.errors import PolysenseError
 from polysense.training import checkpoint
 from polysense.training.checkpoint import all_checkpoints, load_newest, save_checkpoint
@@ -123,8 +124,8 @@ def test_another_config_is_no_damage(tmp_path):
 
 
 def test_what_a_killed_save_left_is_removed(tmp_path):
-    (tmp_path / ".writing-000009").mkdir(parents=True)
-    (tmp_path / ".writing-000009/weights.safetensors").write_bytes(b"half")
+    (tmp_path / ".step-000009.writing-1").mkdir(parents=True)
+    (tmp_path / ".step-000009.writing-1/weights.safetensors").write_bytes(b"half")
     saved(tmp_path, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000003"]
 
@@ -136,7 +137,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_ones(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(PolysenseError, match=r"No space left .*step-000001, step-000002"):
+    with pytest.raises(PolysenseError, match=r"the disk is full.*step-000001, step-000002"):
         saved(tmp_path, 3)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001", "step-000002"]
     assert loaded(tmp_path)[:2] == (2, {})
@@ -154,7 +155,7 @@ def test_room_is_checked_before_a_byte_is_written(tmp_path, monkeypatch):
 def test_a_killed_save_leaves_the_older_one_at_every_moment(tmp_path, monkeypatch):
     """The process dies at the n-th call that touches the disk, for every n."""
     saved(tmp_path / "before", 1, 2)
-    calls = ["save_file", "write_state", "flush"]
+    calls = [(checkpoint, "save_file"), (checkpoint, "write_state"), (atomic_write, "flush")]
 
     class Killed(BaseException):
         pass
@@ -164,10 +165,10 @@ def test_a_killed_save_leaves_the_older_one_at_every_moment(tmp_path, monkeypatc
         shutil.copytree(tmp_path / "before", folder)
         left = [moment]
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint.shutil, "rmtree", dying(left, shutil.rmtree, Killed))
+            patch.setattr(shutil, "rmtree", dying(left, shutil.rmtree, Killed))
             patch.setattr(Path, "replace", dying(left, Path.replace, Killed))
-            for name in calls:
-                patch.setattr(checkpoint, name, dying(left, getattr(checkpoint, name), Killed))
+            for module, name in calls:
+                patch.setattr(module, name, dying(left, getattr(module, name), Killed))
             try:
                 saved(folder, 3)
             except Killed:
@@ -199,7 +200,7 @@ def dying(left, act, error):
 def test_files_and_folder_reach_the_disk_before_and_after_the_renaming(tmp_path, monkeypatch):
     """Written, flushed, renamed, and the renaming flushed: in this order."""
     events = []
-    flush, replace = checkpoint.flush, Path.replace
+    flush, replace = atomic_write.flush, Path.replace
 
     def flushed(path):
         events.append(path.name)
@@ -207,15 +208,16 @@ def test_files_and_folder_reach_the_disk_before_and_after_the_renaming(tmp_path,
 
     def renamed(path, target):
         events.append("renamed")
-        assert path.name.startswith(".writing-")
+        assert ".writing-" in path.name
         return replace(path, target)
 
     synced = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(handle))
-    monkeypatch.setattr(checkpoint, "flush", flushed)
+    monkeypatch.setattr(atomic_write, "flush", flushed)
     monkeypatch.setattr(Path, "replace", renamed)
     saved(tmp_path / "stage", 1)
     files = ["optimizer.safetensors", "state.json", "weights.safetensors"]
     assert sorted(events[:3]) == files
-    assert events[3:] == ["renamed", "stage"]
-    assert len(synced) == 4
+    assert events[3].startswith(".step-000001")
+    assert events[4:] == ["renamed", "stage"]
+    assert len(synced) == 5

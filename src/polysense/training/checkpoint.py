@@ -1,8 +1,8 @@
 """Training checkpoints: everything a killed run needs to continue bit for bit.
 
 A checkpoint is a folder `step-000200` with the trainable parameters, AdamW's moments, and the step;
-the data order and random numbers follow from the step (sampler.py). It is written under another
-name, flushed to the disk and renamed, so that a folder with its final name is whole. state.json
+the data order and random numbers follow from the step (sampler.py). It appears whole
+or not at all (atomic_write.py). state.json
 holds a checksum of every file, itself among them: a checkpoint that the disk has damaged is told,
 and the one before it is taken. No pickle.
 """
@@ -10,7 +10,6 @@ and the one before it is taken. No pickle.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -21,12 +20,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from polysense.atomic_write import remove_unfinished, replacing_folder
 from polysense.errors import PolysenseError
 from polysense.training.run_folder.disk_room import check_room
 
 KEPT = 2
 STATE, WEIGHTS, OPTIMIZER = "state.json", "weights.safetensors", "optimizer.safetensors"
-NAME, SCRATCH = "step-", ".writing-"
+NAME = "step-"
 CHUNK = 2**20
 
 
@@ -47,29 +47,21 @@ def save_checkpoint(
     Raises PolysenseError where the disk is full; the older checkpoints stay whole.
     """
     final = folder / f"{NAME}{step:06d}"
-    scratch = folder / f"{SCRATCH}{step:06d}"
-    remove_leftovers(folder)
+    remove_unfinished(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in trainable.items()}
     moments = optimizer_tensors(trainable, optimizer)
+    check_room(folder, sum(t.nbytes for part in (weights, moments) for t in part.values()))
     try:
-        scratch.mkdir(parents=True)
-        check_room(folder, sum(t.nbytes for part in (weights, moments) for t in part.values()))
-        save_file(weights, scratch / WEIGHTS)
-        save_file(moments, scratch / OPTIMIZER)
-        write_state(scratch, {"step": step, **notes})
-        for path in scratch.iterdir():
-            flush(path)
-        shutil.rmtree(final, ignore_errors=True)
-        scratch.replace(final)
-    except (OSError, SafetensorError) as error:
+        with replacing_folder(final) as scratch:
+            save_file(weights, scratch / WEIGHTS)
+            save_file(moments, scratch / OPTIMIZER)
+            write_state(scratch, {"step": step, **notes})
+    except (PolysenseError, OSError) as error:
         kept = ", ".join(path.name for path in all_checkpoints(folder)) or "none"
         raise PolysenseError(
-            f"{final} cannot be written ({error}); older checkpoints are whole: {kept}. Make room "
-            "and give the same command again"
+            f"{error}; older checkpoints are whole: {kept}. Make room and give "
+            "the same command again"
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    flush(folder)
     for old in all_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
     return final
@@ -81,21 +73,6 @@ def write_state(folder: Path, values: dict[str, Any]) -> None:
     state = {**values, "checksums": sums}
     state["checksum"] = state_checksum(state)
     (folder / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-
-
-def flush(path: Path) -> None:
-    """Have the disk hold what was written to a file or folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what saves that were killed have left."""
-    for path in folder.glob(f"{SCRATCH}*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def all_checkpoints(folder: Path) -> list[Path]:

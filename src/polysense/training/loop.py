@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 
+from polysense.atomic_write import remove_unfinished
 from polysense.config import Stage
 from polysense.data.chat.chat_tokenizer import IGNORED
 from polysense.data.loading.batches import TrainingData
@@ -27,7 +28,7 @@ from polysense.data.loading.sampler import BalancedSampler, SampleIndex, grouped
 from polysense.model.connectors.upm import UniversalProjection
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.trainable import freeze_all_but
-from polysense.training.checkpoint import load_newest, remove_leftovers, save_checkpoint
+from polysense.training.checkpoint import load_newest, save_checkpoint
 from polysense.training.distributed import scale_gradients, sum_gradients, summed_totals
 from polysense.training.interruption import interruptible
 from polysense.training.objectives import objective_named
@@ -125,7 +126,7 @@ def resume(
     first, damaged = load_newest(run.folder, trainable, optimizer, run.notes)
     accelerator.wait_for_everyone()  # all have read before anything goes
     if accelerator.is_main_process:
-        remove_leftovers(run.folder)
+        remove_unfinished(run.folder)
         for path, reason in damaged.items():
             print(
                 f"{path} is damaged ({reason}) and removed: {run.stage.name} goes on from "
