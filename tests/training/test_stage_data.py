@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 from fixtures.tiny_model import tiny_config
+from PIL import Image
 
+from polysense.data.duplicates.exact import content_of
 from polysense.errors import PolysenseError
+from polysense.modalities import build_modalities
 from polysense.training.run import build, resolve, train
 from polysense.training.run_folder.contents import read_run
 from polysense.training.stage_data import (
@@ -148,3 +151,23 @@ def test_each_stage_has_its_own_data(config, tmp_path):
     assert sides[0] & sides[1] == set()
     scored = known_scores(trainee, stages[0], {"image"})
     assert len(scored) == 1
+
+
+def test_copies_under_other_names_are_on_one_side_where_that_is_asked(config):
+    """Each picture and a copy of it, saved again in another format, without groups."""
+    folder, lines = Path(config.data.manifest).parent, []
+    for index, line in enumerate(lines_of(config)[:8]):
+        Image.open(folder / line["image"]).save(folder / f"copy{index}.bmp")
+        lines += [
+            {"image": line["image"], "caption": "A thing."},
+            {"image": f"copy{index}.bmp", "caption": "A thing."},
+        ]
+    config = with_data(config, written(config, "copies.jsonl", lines))
+    config = replace(config, data=replace(config.data, held_out=0.4))
+    for grouped in (False, True):
+        split = load_split(replace(config, data=replace(config.data, group_duplicates=grouped)))
+        sides = [
+            {content_of(r.media[0], build_modalities(config.model.modalities, {})) for r in side}
+            for side in (split.train, split.held_out)
+        ]
+        assert sides[0].isdisjoint(sides[1]) is grouped

@@ -98,14 +98,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where samples come from: a manifest or shards (data/datasets.py), the share held out, views.
+    """Where samples come from: a manifest or shards (data/datasets.py), and how they are split.
 
-    A sample is held out by a hash of its key, so it stays held out whatever else is added.
-    `views` is how many augmented views of each signal the feature cache keeps (1: none).
+    held_out          the share held out, by a hash of a sample's group or key: it stays held out
+                      whatever else is added
+    group_duplicates  whether signals of equal decoded content, under whatever names, are one group
+                      (data/duplicates/exact.py); every file is decoded once more at each start
+    views             augmented views of each signal that the feature cache keeps (1: none)
+    max_bad_fraction  the share of signals that may be unreadable and are left out
     """
 
     manifest: str
     held_out: float = 0.12
+    group_duplicates: bool = False
     views: int = 1
     max_bad_fraction: float = 0.05
 

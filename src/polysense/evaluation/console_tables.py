@@ -54,7 +54,8 @@ def left_out(evaluation: Evaluation) -> list[str]:
     return [
         f"{result.modality}: {len(result.overlapping)} held-out samples are left out, since their "
         f"signals are trained on ({'; '.join(result.overlapping[:3])}"
-        f'{"; ..." if len(result.overlapping) > 3 else ""}): give them one "group"'
+        f'{"; ..." if len(result.overlapping) > 3 else ""}): give them one "group", or '
+        "train with --set data.group_duplicates=true"
         for result in evaluation.modalities
         if result.overlapping
     ]

@@ -7,11 +7,15 @@ folder.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rich.console import Console
+
 from polysense.config import RunConfig, Stage
 from polysense.data.datasets import read_manifest, split_records
+from polysense.data.duplicates.exact import grouped_by_content
 from polysense.data.loading.bad_samples import Note
 from polysense.data.loading.batches import TrainingData
 from polysense.data.loading.feature_cache import FeatureCache
@@ -19,10 +23,12 @@ from polysense.data.processor import PolysenseProcessor
 from polysense.data.prompts import samples_for, task_for
 from polysense.data.records import Record, Split, first_file
 from polysense.errors import PolysenseError
+from polysense.modalities import build_modalities
 from polysense.model.polysense_model import PolysenseModel
 from polysense.model.trainable import named
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.qformer_pretraining import check_one_signal
+from polysense.training.progress.feature_progress import told
 from polysense.types import Sample
 
 
@@ -48,8 +54,13 @@ def read_data(config: RunConfig) -> list[Record]:
 
 
 def load_split(config: RunConfig) -> Split:
-    """Read the manifests and split their records."""
-    return split_records(read_data(config), config.data.held_out)
+    """Read the manifests and split their records, duplicates on one side where that is asked."""
+    records = read_data(config)
+    if config.data.group_duplicates:
+        modalities = build_modalities(config.model.modalities, config.model.sources)
+        with told("duplicates", len(records), Console(file=sys.stderr)) as advance:
+            records = grouped_by_content(records, modalities, lambda: advance(1))
+    return split_records(records, config.data.held_out)
 
 
 def resolve_tasks(config: RunConfig, split: Split) -> tuple[RunConfig, list[str]]:

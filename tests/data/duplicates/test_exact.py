@@ -1,10 +1,10 @@
-"""One picture under several names and formats is found by its content, and grouped."""
+"""One image under several names and formats is found by its content, and grouped."""
 
 import pytest
 from PIL import Image
 
-from polysense.data.duplicates.exact import duplicates, grouped_by_content, on_both_sides
-from polysense.data.records import Record, Split
+from polysense.data.duplicates.exact import grouped_by_content
+from polysense.data.records import Record
 from polysense.modalities import ImageModality
 from polysense.types import Media
 
@@ -12,38 +12,47 @@ MODALITIES = {"image": ImageModality(size=8)}
 
 
 @pytest.fixture
-def records(tmp_path):
+def files(tmp_path):
     for name, colour in {"a.png": "red", "b.bmp": "red", "c.png": "blue", "e.png": "lime"}.items():
         Image.new("RGB", (8, 8), colour).save(tmp_path / name)
-    (tmp_path / "bad.png").write_bytes(b"x")
-    (tmp_path / "bad2.png").write_bytes(b"x")
-    files = [["a.png"], ["c.png", "e.png"], ["b.bmp"], ["e.png"], ["bad.png"], ["bad2.png"]]
-    return [
-        Record(names[0] + str(i), tuple(Media("image", str(tmp_path / n)) for n in names), "A.")
-        for i, names in enumerate(files)
-    ]
+    for name in ("bad.png", "bad2.png"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
 
 
-def test_equal_content_is_found_under_any_name(records):
-    red, both, again, lime, *_ = records
-    assert duplicates(records, MODALITIES) == [[red, again], [both, lime]]
+def record(folder, key, *names, group=""):
+    return Record(key, tuple(Media("image", str(folder / n)) for n in names), "A.", group=group)
 
 
-def test_a_record_that_shares_with_two_joins_them(records):
-    red, _, again, lime, *_ = records
-    bridge = Record("bridge", (*again.media, *lime.media), "A.")
-    assert duplicates([red, lime, bridge], MODALITIES) == [[red, lime, bridge]]
-
-
-def test_duplicates_share_the_first_ones_group(records):
+def groups(records):
     grouped = grouped_by_content(records, MODALITIES)
-    assert [r.group for r in grouped] == [
-        records[0].key, records[1].key, records[0].key, records[1].key, "", "",
-    ]  # fmt: skip
-    assert [record.media for record in grouped] == [record.media for record in records]
+    assert [one.media for one in grouped] == [one.media for one in records]
+    return [one.group for one in grouped]
 
 
-def test_only_what_is_on_both_sides_is_told(records):
-    red, both, again, lime, *_ = records
-    assert on_both_sides(Split([red, both], [again]), MODALITIES) == [[red, again]]
-    assert on_both_sides(Split([red, again], [both, lime]), MODALITIES) == []
+def test_equal_content_is_of_one_group_under_any_name_and_format(files):
+    names = [["a.png"], ["c.png", "e.png"], ["b.bmp"], ["e.png"], ["bad.png"], ["bad2.png"]]
+    records = [record(files, f"{i}", *own) for i, own in enumerate(names)]
+    assert groups(records) == ["", "", "0", "1", "", ""]
+
+
+def test_a_record_that_shares_with_two_joins_them(files):
+    records = [record(files, n, n) for n in ("a.png", "e.png")]
+    assert groups([*records, record(files, "bridge", "b.bmp", "e.png")]) == ["", "a.png", "a.png"]
+
+
+def test_members_of_a_duplicates_group_come_with_it(files):
+    records = [
+        record(files, "one", "a.png"),
+        record(files, "two", "b.bmp", group="walk"),
+        record(files, "three", "c.png", group="walk"),
+    ]
+    assert groups(records) == ["", "one", "one"]
+
+
+def test_the_first_ones_group_is_kept_and_every_record_is_counted(files):
+    records = [record(files, "one", "a.png", group="walk"), record(files, "two", "b.bmp")]
+    counted = []
+    grouped = grouped_by_content(records, MODALITIES, lambda: counted.append(1))
+    assert [one.group for one in grouped] == ["walk", "walk"]
+    assert len(counted) == 2

@@ -1,14 +1,12 @@
 """Copies correlate however they were saved; strangers do not, and a group is whole."""
 
 import numpy as np
-import pytest
 
 from polysense.data.duplicates.near import (
     PICTURES,
     SIZE,
     SOUNDS,
     groups_alike,
-    groups_joined,
     picture_vector,
     sound_vector,
 )
@@ -51,8 +49,3 @@ def test_what_holds_nothing_is_like_nothing():
     assert groups_alike([empty, empty], PICTURES) == [0, 1]
     assert groups_alike([silent, sound_vector(melody(0), RATE)], SOUNDS) == [0, 1]
     assert groups_alike([], SOUNDS) == []
-
-
-@pytest.mark.parametrize("pairs", [[(0, 3), (3, 1)], [(1, 3), (0, 1)], [(1, 0), (3, 0), (0, 0)]])
-def test_groups_that_share_a_member_are_one(pairs):
-    assert groups_joined(pairs, 5) == [0, 0, 2, 0, 4]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from polysense.data.duplicates.groups import groups_joined
+
 SOUNDS, PICTURES = 0.89, 0.94  # correlations from which two are the same
 FRAME, HOP, SECONDS = 512, 128, 1.0
 BEGINS = 0.1  # of a recording's peak: what is quieter before it is silence
@@ -52,12 +54,3 @@ def groups_alike(vectors: Sequence[np.ndarray], least: float) -> list[int]:
         for other in np.flatnonzero(matrix[:index] @ vector >= least).tolist()
     ]
     return groups_joined(pairs, len(vectors))
-
-
-def groups_joined(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
-    """Return for each of `count` members the first of its group; a pair is of one group."""
-    groups = list(range(count))
-    for pair in pairs:
-        kept, gone = sorted(groups[member] for member in pair)
-        groups = [kept if group == gone else group for group in groups]
-    return groups

@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from polysense.data.duplicates.near import SOUNDS, groups_alike, groups_joined, sound_vector
+from polysense.data.duplicates.groups import groups_joined
+from polysense.data.duplicates.near import SOUNDS, groups_alike, sound_vector
 from polysense.recipes.datasets.image import stamps_folder
 from polysense.recipes.datasets.manifest_lines import (
     Line,

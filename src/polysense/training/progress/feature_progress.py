@@ -31,17 +31,17 @@ def fill_cache(
         markup=False,
         highlight=False,
     )
-    with told(len(media), console) as advance:
+    with told("features", len(media), console) as advance:
         return cache.fill(media, advance)
 
 
 @contextmanager
-def told(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+def told(what: str, total: int, console: Console) -> Iterator[Callable[[int], None]]:
     """Give what is to be called with each count of signals done: a bar, or a line each tenth."""
     done, started = 0, time.monotonic()
     shown = progress_bar(console, "{task.fields[rate]}", disable=not console.is_terminal)
     with shown as progress:
-        task = progress.add_task("features", total=total, rate="")
+        task = progress.add_task(what, total=total, rate="")
 
         def advance(count: int) -> None:
             nonlocal done
@@ -50,6 +50,6 @@ def told(total: int, console: Console) -> Iterator[Callable[[int], None]]:
             progress.update(task, completed=done, rate=f"{rate:.1f} a second")
             if not console.is_terminal and done * PARTS // total > before * PARTS // total:
                 left = readable_seconds((total - done) / rate)
-                console.print(f"features {done}/{total}  {rate:.1f} a second  ETA {left}")
+                console.print(f"{what} {done}/{total}  {rate:.1f} a second  ETA {left}")
 
         yield advance
