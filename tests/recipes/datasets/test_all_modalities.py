@@ -14,7 +14,7 @@ from polysense.recipes.datasets import image as pictures
 from polysense.recipes.datasets import imu as motion
 from polysense.recipes.datasets import point as clouds
 from polysense.recipes.datasets import video as videos
-from polysense.recipes.laptop.weights import STAMPS
+from polysense.recipes.datasets.image import STAMPS
 
 SENSES = ("image", "video", "audio", "point", "depth", "normal", "imu", "fmri")
 

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from polysense.recipes.datasets import audio as sounds
-from polysense.recipes.laptop.weights import STAMPS
+from polysense.recipes.datasets.image import STAMPS
 
 
 def record(path, pitch, seconds=1.0, loudness=0.3, rate=44_100):

@@ -20,7 +20,7 @@ from scipy.signal import resample_poly
 
 from polysense.data.duplicates.groups import groups_joined
 from polysense.data.duplicates.near import SOUNDS, groups_alike, sound_vector
-from polysense.recipes.datasets.image import stamps_folder
+from polysense.recipes.datasets.image import first_line, stamps_folder
 from polysense.recipes.datasets.manifest_lines import (
     Line,
     digest,
@@ -28,7 +28,6 @@ from polysense.recipes.datasets.manifest_lines import (
     placed_lines,
     split_name,
 )
-from polysense.recipes.laptop.weights import first_line
 
 PROVENANCE = {"audio": "real: recorded speech and sound effects of Tux Paint's stamps"}
 RATE = 16_000  # Hz

@@ -19,7 +19,7 @@ from scipy.stats import gamma
 from polysense.data.datasets import is_held_out
 from polysense.modalities.image import ImageModality
 from polysense.model.encoders.efficientnet import MEAN, STD, load_efficientnet
-from polysense.recipes.datasets.image import stamps_folder
+from polysense.recipes.datasets.image import stamp_lines, stamps_folder
 from polysense.recipes.datasets.manifest_lines import (
     HELD_OUT,
     Line,
@@ -30,7 +30,6 @@ from polysense.recipes.datasets.manifest_lines import (
     split_name,
     with_article,
 )
-from polysense.recipes.laptop.weights import stamp_lines
 from polysense.recipes.package_registry import wheel
 
 PROVENANCE = {"fmri": "simulated: real pictures' features through a random map, response and noise"}
