@@ -96,7 +96,7 @@ def planned(tmp_path, steps=80):
 
 def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
     cells, note = planned(tmp_path)
-    assert cells == ["alignment", "160", "4", "2", "80", "0", "-", "connector"]
+    assert cells == ["alignment", "160", "4", "2", "80", "0", "-"]
     assert "once 5 of its steps have been measured" in note
 
 
@@ -107,9 +107,9 @@ def test_the_plan_of_a_run_that_goes_on_tells_the_time_left(tmp_path):
     lines.append({"step": 3, "val_loss": 1.0})
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     cells, note = planned(tmp_path)
-    assert cells == ["alignment", "160", "4", "2", "80", "30", "1 min 40 s", "connector"]
+    assert cells == ["alignment", "160", "4", "2", "80", "30", "1 min 40 s"]
     assert "measured" not in note
-    assert planned(tmp_path, steps=30)[0][-2] == "0 s"
+    assert planned(tmp_path, steps=30)[0][-1] == "0 s"
 
 
 def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):

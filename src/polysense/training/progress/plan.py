@@ -24,12 +24,14 @@ from polysense.training.progress.metric_logger import (
 
 
 def print_plan(runs: Sequence[StageRun], console: Console) -> None:
-    """Print a row a stage: samples, steps, those already done, the time left, what is trainable."""
+    """Print a row a stage: samples, steps, those already done, the time left.
+
+    What each stage trains is a table of its own (stage_checks.py): it would not fit beside.
+    """
     table = Table(title="What comes")
     table.add_column("stage")
     for column in ("samples", "of a step", "epochs", "steps", "done", "time left"):
         table.add_column(column, justify="right")
-    table.add_column("trainable")
     for run in runs:
         table.add_row(run.stage.name, *plan_of(run))
     console.print(table)
@@ -40,7 +42,7 @@ def print_plan(runs: Sequence[StageRun], console: Console) -> None:
 
 
 def plan_of(run: StageRun) -> list[str]:
-    """Return a stage's cells: samples, batch size, epochs, steps, done, time left, trainable."""
+    """Return a stage's cells: samples, batch size, epochs, steps, done, time left."""
     stage, num_samples, done = run.stage, len(run.data), num_steps_done(run)
     left = time_left(run, done)
     return [
@@ -50,7 +52,6 @@ def plan_of(run: StageRun) -> list[str]:
         f"{run.steps:,}",
         f"{done:,}",
         "-" if left is None else readable_seconds(left),
-        ", ".join(stage.trainable),
     ]
 
 
