@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from polysense.cli.show_result import asking_again, nothing_to_evaluate
+from polysense.errors import PolysenseError
 from polysense.evaluation.result import Evaluation, File, ModalityResult, Prediction
 from polysense.training.run_folder.contents import read_run
 
@@ -29,6 +30,7 @@ def test_asking_again_quotes_files_and_names_the_modality_among_several(
 
 
 def test_a_run_without_captions_says_where_its_losses_are(tmp_path):
-    said = nothing_to_evaluate(tmp_path / "a run")
+    said = nothing_to_evaluate(tmp_path / "a run", PolysenseError("no captions"))
+    assert said.startswith("Nothing to evaluate: no captions\n")
     assert f"{tmp_path}/a run/stages" in said
     assert f"'{tmp_path}/a run' FILE" in said

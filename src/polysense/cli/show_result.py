@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polysense.cli.load_run import filled_cache
+from polysense.errors import PolysenseError
 
 if TYPE_CHECKING:
     from polysense.config import RunConfig
@@ -19,20 +20,21 @@ def show_result(trainee: TrainingContext, config: RunConfig, folder: Path) -> No
     from rich.console import Console
 
     from polysense.evaluation.console_tables import print_evaluation
-    from polysense.evaluation.evaluate import by_modalities, evaluate
+    from polysense.evaluation.evaluate import NothingToEvaluate, evaluate
     from polysense.evaluation.report.report import write_report
     from polysense.evaluation.result import FILE, read_evaluated
 
     console = Console()
-    if not by_modalities(trainee.split.held_out):
-        print(nothing_to_evaluate(folder))
-        return
     result = read_evaluated(folder / FILE)
     if result is None:
         cached, split = trainee.cache, trainee.split
         if cached is None:  # the encoder was trained, and is frozen now
             cached, split = filled_cache(trainee.model, split, config)
-        result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
+        try:
+            result = evaluate(trainee.model, trainee.processor, cached, split, config.evaluation)
+        except NothingToEvaluate as error:
+            print(nothing_to_evaluate(folder, error))
+            return
         result.save(folder)
     report = write_report(folder, result, trainee.model, config)
     print_evaluation(result, console)
@@ -44,11 +46,10 @@ def show_result(trainee: TrainingContext, config: RunConfig, folder: Path) -> No
     )
 
 
-def nothing_to_evaluate(folder: Path) -> str:
-    """Say why a run without captions has no scores, and what is there in their place."""
+def nothing_to_evaluate(folder: Path, reason: PolysenseError) -> str:
+    """Say why a run has no scores, and what is there in their place: training is not wrong."""
     return (
-        "Nothing to evaluate: scores compare captions, and no held-out sample has a signal and a "
-        f"caption. The held-out losses are in {folder}/stages.\n"
+        f"Nothing to evaluate: {reason}\nThe held-out losses are in {folder}/stages.\n"
         f'Ask:    polysense ask {shlex.quote(str(folder))} FILE "What is this?"'
     )
 

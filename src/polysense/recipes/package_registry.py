@@ -27,7 +27,7 @@ OWN_DATA = "with your own pictures: polysense train laptop --data pictures.jsonl
 
 def say(text: str) -> None:
     """Tell the user, on standard error, what is being fetched."""
-    Console(file=sys.stderr).print(text, highlight=False)
+    Console(file=sys.stderr).print(text, highlight=False, soft_wrap=True)
 
 
 def run(command: list[str], folder: Path) -> str:

@@ -44,6 +44,7 @@ class BadSamples:
                     f"Some samples cannot be read and are left out; {self.path} names them; the "
                     f"first: {next(iter(new.values()))}",
                     markup=False,
+                    soft_wrap=True,
                 )
             self.found |= new
             self._write()

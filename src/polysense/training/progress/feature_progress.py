@@ -30,6 +30,7 @@ def fill_cache(
         f"what it said of them; those in {cache.folder} already are not computed again.",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     with told("features", len(media), console) as advance:
         return cache.fill(media, advance)
@@ -50,6 +51,7 @@ def told(what: str, total: int, console: Console) -> Iterator[Callable[[int], No
             progress.update(task, completed=done, rate=f"{rate:.1f} a second")
             if not console.is_terminal and done * PARTS // total > before * PARTS // total:
                 left = readable_seconds((total - done) / rate)
-                console.print(f"{what} {done}/{total}  {rate:.1f} a second  ETA {left}")
+                said = f"{what} {done}/{total}  {rate:.1f} a second  ETA {left}"
+                console.print(said, soft_wrap=True)
 
         yield advance

@@ -112,7 +112,8 @@ class MetricLogger:
             left = readable_seconds((self.steps - step) / speed)
             self.console.print(
                 f"{self.stage} {step}/{self.steps}  {said}  {speed:.2f} steps/s  "
-                f"waiting {self.waited / self.seconds:.0%}  ETA {left}"
+                f"waiting {self.waited / self.seconds:.0%}  ETA {left}",
+                soft_wrap=True,  # a log's lines are not cut at a terminal's width
             )
 
     def _is_told(self, step: int) -> bool:
@@ -128,7 +129,7 @@ class MetricLogger:
         said = f"{self.stage} step {step}: held-out loss {losses.true:.3f}"
         if losses.shuffled is not None:
             said += f", with shuffled signals {losses.shuffled:.3f}"
-        self.console.print(f"{said} nats a token")
+        self.console.print(f"{said} nats a token", soft_wrap=True)
 
     def _write(self, values: dict[str, Any]) -> None:
         with disk_errors(self.folder / LOG):
