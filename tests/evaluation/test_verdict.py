@@ -33,10 +33,20 @@ def test_kinds(rates, kind):
     assert judged(result("image", NOUN, rates)) == kind
 
 
-def test_few_samples_say_nothing():
-    few = result("image", NOUN, (1.0, 0.0, 0.0), answers=answers(19))
-    assert judged(few) == UNKNOWN
-    assert "hold out at least 20 samples" in verdict(hand_made(few))
+@pytest.mark.parametrize(
+    ("rates", "kind"),
+    [
+        ((0.20, 0.00, 0.00), UNKNOWN),  # 19 samples: a rate is known to 22 points
+        ((0.30, 0.00, 0.10), ALONE),
+        ((0.30, 0.00, 0.40), ALONE),
+        ((0.30, 0.00, 0.60), WORSE),
+        ((1.00, 0.00, 0.70), BETTER),
+    ],
+)
+def test_few_samples_say_what_is_wider_than_chance(rates, kind):
+    few = result("image", NOUN, rates, answers=answers(19))
+    assert judged(few) == kind
+    assert ("score more held-out samples" in verdict(hand_made(few))) is (kind in (UNKNOWN, ALONE))
 
 
 def test_the_sentence_compares_and_names_the_next_step_of_the_weakest():

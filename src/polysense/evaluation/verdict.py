@@ -1,8 +1,9 @@
 """Is a result good, and what is next? In words, by comparison with the baselines.
 
-A difference counts where it is wider than the rate's 95 % interval. The first of these that holds
-of a modality is said of it: too few samples; no better with its own signals than with others';
-worse than, as good as, or better than the caption of the nearest training sample.
+A difference counts where it is wider than the rate's 95 % interval. Where it is not, few samples
+say nothing, and many say that there is none. The first of these that holds of a modality is said of
+it: no better with its own signals than with others'; worse than, as good as, or better than the
+caption of the nearest training sample.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from polysense.evaluation.number_format import percent
 from polysense.evaluation.result import Evaluation, ModalityResult
 
 FEWEST = 20  # samples, below which a rate is known to no better than 22 points
+MORE = "score more held-out samples (polysense evaluate RUN --per-modality 36, or --data)"
 UNKNOWN, BLIND, ALONE, WORSE, EQUAL, BETTER = range(6)
 SAID = {
     UNKNOWN: "too few held-out samples to tell",
@@ -21,9 +23,9 @@ SAID = {
     BETTER: "better than the nearest neighbour",
 }
 NEXT = {
-    UNKNOWN: f"hold out at least {FEWEST} samples, or evaluate on more with --data",
+    UNKNOWN: MORE,
     BLIND: "see whether captions fit their signals, then train longer or on more of them",
-    ALONE: "compare it with another encoder or more data",
+    ALONE: f"{MORE}, or compare with another encoder",
     WORSE: "train longer: the features tell more than the model says",
     EQUAL: "give more varied training samples, or an encoder that tells more apart",
     BETTER: "ask about files of your own",
@@ -32,16 +34,16 @@ NEXT = {
 
 def judged(result: ModalityResult) -> int:
     """Return which of `SAID` holds of a modality."""
-    accuracy = result.named
-    if result.scored < FEWEST or accuracy.model is None or accuracy.shuffled is None:
+    accuracy, few = result.named, result.scored < FEWEST
+    if accuracy.model is None or accuracy.shuffled is None:
         return UNKNOWN
     if accuracy.model - accuracy.shuffled <= result.interval:
-        return BLIND
+        return UNKNOWN if few else BLIND
     if accuracy.neighbour is None:
         return ALONE
     ahead = accuracy.model - accuracy.neighbour
     if abs(ahead) <= result.interval:
-        return EQUAL
+        return ALONE if few else EQUAL
     return BETTER if ahead > 0 else WORSE
 
 

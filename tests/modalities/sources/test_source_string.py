@@ -35,6 +35,8 @@ def test_words_are_made_relative_to_where_one_is(folder):
     whole = f"image={folder}/a.png,depth={folder}/0.tar/deep/a.png,rate=50"
     assert relative_source(whole) == "image=a.png,depth=0.tar/deep/a.png,rate=50"
     assert relative_source(f"{folder}/0.tar/deep/a.png") == "0.tar/deep/a.png"
+    assert relative_source("/elsewhere/a.png") == "/elsewhere/a.png"
+    assert relative_source("a.png") == "a.png"
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,12 @@ def part_of_word(text: str) -> tuple[str, Any]:
 
 
 def relative_source(word: str) -> str:
-    """Return a word of whole paths with paths relative to the working folder."""
+    """Return a word of whole paths with those below the working folder relative to it."""
     if GROUP.fullmatch(word) and not is_file(word):
         parts = (part.partition("=") for part in word.split(","))
         return ",".join(f"{name}={relative_source(value)}" for name, _, value in parts)
-    return os.path.relpath(word) if Path(word).is_absolute() else word
+    below = Path(word).is_relative_to(Path.cwd())
+    return os.path.relpath(word) if below else word
 
 
 def format_source(source: Any) -> str:
