@@ -35,7 +35,7 @@ from polysense.recipes import PEERS, Recipe
 from polysense.recipes.fetching import fetch_missing
 from polysense.recipes.laptop.scaled_down import GRID, Budget, on_laptop
 from polysense.recipes.published.onellm import onellm_7b
-from polysense.training.progress.metric_logger import LOG
+from polysense.training.progress.metric_logger import LOG, read_log
 from polysense.training.run import train
 from polysense.training.stage_data import TrainingContext
 
@@ -98,11 +98,6 @@ def row_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "chip": chip_name(options.device),
         "threads": torch.get_num_threads(),
     }  # fmt: skip
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return a stage's log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def sizes(model: PolysenseModel, config: RunConfig) -> dict[str, int]:
