@@ -13,7 +13,7 @@ from polysense.recipes.datasets.manifest_lines import Line
 from polysense.recipes.package_registry import debian_package
 
 PROVENANCE = {"image": "real: Tux Paint's stamps with their captions"}
-MANIFEST, GROUPS = "pictures.jsonl", "picture-groups.json"
+MANIFEST, GROUPS = "pictures.jsonl", "picture-variants.json"
 STAMPS = "usr/share/tuxpaint/stamps"
 
 
