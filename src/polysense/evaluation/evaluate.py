@@ -70,6 +70,8 @@ def evaluate(
             alone = len(modalities_of(chosen.records))
             passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
             task = progress.add_task(f"asking: {modality}", total=passes * len(chosen.records))
+            if not console.is_terminal:
+                console.print(f"asking: {modality}, {len(chosen.records)} samples", soft_wrap=True)
             results.append(
                 score_modality(evaluator, chosen, records, known, partial(progress.advance, task))
             )

@@ -57,7 +57,7 @@ class Card:
 
 
 def gallery(result: ModalityResult, modalities: Mapping[str, Modality]) -> list[Card]:
-    """Return cards of up to 18 samples of a modality, spread evenly: none is picked by its score."""
+    """Return cards of up to 18 samples of a modality, spread evenly: none is picked by score."""
     return [card(answer, modalities) for answer in evenly_spaced(result.answers, SHOWN)]
 
 
