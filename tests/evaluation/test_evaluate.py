@@ -9,10 +9,12 @@ import torch
 from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
 from polysense.errors import PolysenseError
+from polysense.evaluation import evaluate as evaluate_module
 from polysense.evaluation.baselines import nearest
 from polysense.evaluation.evaluate import NothingToEvaluate, by_modalities, evaluate, most_of_each
 from polysense.evaluation.result import LABEL, NOUN
 from polysense.evaluation.scoring.scores import evenly_spaced
+from polysense.training.progress.metric_logger import progress_bar
 from polysense.types import Media
 
 
@@ -63,12 +65,20 @@ def test_a_training_record_is_its_own_nearest_neighbour(evaluated):
         assert [cosine for _, cosine in found] == pytest.approx([1] * 4, abs=1e-5)
 
 
-def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evaluated):
+def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evaluated, monkeypatch):
     trainee = evaluated.trainee
     pictures = by_modalities(trainee.split.train)["image"]
-    settings = EvaluationConfig(max_new_tokens=3, per_modality=2)
+    settings = EvaluationConfig(max_new_tokens=3, limit=5)  # of three senses: two each
     parts = trainee.model, trainee.processor, trainee.cache
+    bars = []
+    monkeypatch.setattr(
+        evaluate_module, "progress_bar",
+        lambda *words, **options: (bars.append(progress_bar(*words, **options)), bars[-1])[1],
+    )  # fmt: skip
     found = evaluate(*parts, Split(pictures, trainee.split.held_out), settings)
+    # Two are captioned and ranked; of both modalities at once, by each alone too.
+    assert [task.total for task in bars[0].tasks] == [2 * 2, 2 * 2, 3 * 2 * 2]
+    assert all(task.completed == task.total for task in bars[0].tasks)
     assert [result.scored for result in found.modalities] == [2, 2, 2]
     motions = found.modality("imu")
     assert motions.trained == 0
@@ -145,7 +155,14 @@ def test_how_many_of_each_sense():
 
 def test_groups_are_senses_and_single_ones_come_first():
     text = Record("only words", (), "Nothing.")
-    mixed = [*records("video audio", 1), text, *records("audio", 2), *records("audio video", 1)]
+    talk = Record("a talk", (Media("imu", "0"),), "")  # no caption to score
+    mixed = [
+        *records("video audio", 1),
+        text,
+        talk,
+        *records("audio", 2),
+        *records("audio video", 1),
+    ]
     groups = by_modalities(mixed)
     assert {name: len(found) for name, found in groups.items()} == {"audio": 2, "audio+video": 2}
     assert list(groups) == ["audio", "audio+video"]

@@ -13,9 +13,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from polysense.config import Stage
+from polysense.data.loading import prefetch
 from polysense.training import loop
 from polysense.training.checkpoint import all_checkpoints
 from polysense.training.loop import StageRun, train_stage
+from polysense.training.optimizer import learning_rate
 from polysense.training.progress.metric_logger import read_log
 from polysense.training.validation import ValidationLosses
 from polysense.types import Batch
@@ -121,6 +123,27 @@ def test_held_out_samples_are_looked_at_every_so_many_steps_and_at_the_end(toy):
 
 def test_epochs_are_counted_where_no_steps_are_given(toy):
     assert len(toy.train(steps=None, epochs=1.5).data.asked) == 6  # 12 of 8 samples, 2 a step
+
+
+def clock(pace):
+    """A clock that goes on by `pace` seconds whenever it is looked at."""
+    moments = (pace * number for number in range(10**6))
+    return lambda: next(moments)
+
+
+def test_the_log_has_each_steps_own_numbers(toy, monkeypatch):
+    clocks = SimpleNamespace(monotonic=clock(10.0), process_time=clock(3.0))
+    monkeypatch.setattr(loop, "time", clocks)
+    monkeypatch.setattr(prefetch, "time", SimpleNamespace(monotonic=clock(2.0)))
+    run = toy.train(learning_rate=0.5, min_learning_rate=0.1, max_grad_norm=0.25)
+    lines = read_log(run.folder / "log.jsonl")
+    assert [line["lr"] for line in lines] == [learning_rate(run.stage, n, 4) for n in range(4)]
+    for line in lines:
+        assert (line["seconds"], line["data_wait"], line["cpu_seconds"]) == (10.0, 0.2, 3.0)
+    # A weight of 1 gives a sample its index as its loss; the gradient is the same.
+    first = sum(run.data.asked[0]) / 4  # two samples of two labels each
+    assert (lines[0]["loss"], lines[0]["grad_norm"]) == (first, pytest.approx(first))
+    assert lines[0]["lr"] != first != lines[1]["loss"]
 
 
 @contextmanager
