@@ -10,8 +10,14 @@ from polysense.config import EvaluationConfig
 from polysense.data.datasets import Record, Split
 from polysense.errors import PolysenseError
 from polysense.evaluation import evaluate as evaluate_module
-from polysense.evaluation.baselines import nearest
-from polysense.evaluation.evaluate import NothingToEvaluate, by_modalities, evaluate, most_of_each
+from polysense.evaluation.baselines import Compared, nearest
+from polysense.evaluation.evaluate import (
+    NothingToEvaluate,
+    by_modalities,
+    evaluate,
+    most_of_each,
+    protocol,
+)
 from polysense.evaluation.result import LABEL, NOUN
 from polysense.evaluation.scoring.scores import evenly_spaced
 from polysense.training.progress.metric_logger import progress_bar
@@ -88,6 +94,22 @@ def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evalu
     assert found.metric("CIDEr", "image").neighbour is not None
     with pytest.raises(NothingToEvaluate, match="no held-out sample"):
         evaluate(*parts, Split(pictures, []), settings)
+
+
+def test_a_run_whose_held_out_signals_are_all_trained_on_has_no_score(evaluated, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "compared", lambda *_: Compared([], [], ("a is b",)))
+    trainee = evaluated.trainee
+    parts = trainee.model, trainee.processor, trainee.cache, trainee.split
+    with pytest.raises(NothingToEvaluate, match="every held-out signal is one that was trained on"):
+        evaluate(*parts, EvaluationConfig())
+
+
+def test_the_protocol_says_what_was_asked_and_of_how_many():
+    said = protocol(EvaluationConfig(question="Which?", max_new_tokens=7, per_modality=5))
+    assert said["question"] == "Which?"
+    assert said["decoding"] == "greedy, at most 7 new tokens"
+    assert "on at most 5 held-out samples, spread evenly;" in said["modalities"]
+    assert "on all held-out samples;" in protocol(EvaluationConfig(per_modality=0))["modalities"]
 
 
 def test_captions_do_not_depend_on_their_batch(evaluated):

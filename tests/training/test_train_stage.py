@@ -146,6 +146,14 @@ def test_the_log_has_each_steps_own_numbers(toy, monkeypatch):
     assert lines[0]["lr"] != first != lines[1]["loss"]
 
 
+def test_threads_read_ahead_where_signals_are_not_in_the_cache(toy):
+    run = toy.train(steps=1)
+    for cache, depth in ((True, 0), (None, 4)):
+        run.data.cache = cache
+        with loop.read_ahead(run, 0, Accelerator(cpu=True)) as batches:
+            assert batches.depth == depth
+
+
 @contextmanager
 def stopped_by(marks):
     yield marks

@@ -67,6 +67,21 @@ def test_rarity_is_the_log_of_how_few_rows_hold_a_token():
     assert torch.allclose(idf_weights(labels), expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "packs", "in_sequence", "pairs"),
+    [
+        ("next_token", True, False, False),
+        ("bag_of_words", False, True, False),
+        ("token_alignment", False, True, False),
+        ("itc", False, False, True),
+        ("itc+itm+itg", False, False, True),
+    ],
+)
+def test_what_objectives_read_of_their_samples(name, packs, in_sequence, pairs):
+    found = objective_named(name)
+    assert (found.packs, found.in_sequence, found.pairs) == (packs, in_sequence, pairs)
+
+
 def test_unknown_objective_names_the_known():
     with pytest.raises(
         PolysenseError, match="Known: bag_of_words, itc, itg, itm, next_token, token_alignment"
