@@ -52,6 +52,7 @@ def same(step, trainable, optimizer):
 
 
 def test_what_is_saved_is_loaded_and_the_newest_two_stay(tmp_path):
+    (tmp_path / "step-notes").mkdir()  # a user's own
     assert loaded(saved(tmp_path, 1, 2, 3))[:2] == (3, {})
     assert [path.name for path in all_checkpoints(tmp_path)] == ["step-000002", "step-000003"]
     same(3, *loaded(tmp_path)[2:])
@@ -150,6 +151,13 @@ def test_room_is_checked_before_a_byte_is_written(tmp_path, monkeypatch):
     with pytest.raises(PolysenseError, match=r"10 bytes free and 16\.8 MB are needed"):
         saved(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_room_is_for_weights_and_moments(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(checkpoint, "check_room", lambda folder, num_bytes: asked.append(num_bytes))
+    saved(tmp_path, 1)
+    assert asked == [4 * (3 * (6 + 2) + 2)]  # and each parameter's own count of steps
 
 
 def test_a_killed_save_leaves_the_older_one_at_every_moment(tmp_path, monkeypatch):
