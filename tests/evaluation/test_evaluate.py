@@ -127,6 +127,25 @@ def test_captions_do_not_depend_on_their_batch(evaluated):
     assert torch.isfinite(scores).all()
 
 
+def test_the_configs_question_is_asked_greedily_and_cut_off_the_answer(evaluated, monkeypatch):
+    from polysense.evaluation.predictor import Predictor
+
+    trainee, settings = evaluated.trainee, EvaluationConfig(7, question="Which one?")
+    tokenizer, prompts = trainee.processor.text_tokenizer, []
+    said = torch.tensor([tokenizer("A red line.", add_special_tokens=False)["input_ids"]] * 2)
+
+    def generate(input_ids, max_new_tokens, do_sample, **_):
+        assert (max_new_tokens, do_sample) == (7, False)
+        prompts.extend(tokenizer.batch_decode(input_ids))
+        return torch.cat([input_ids, said], dim=1)
+
+    monkeypatch.setattr(trainee.model, "generate", generate)
+    evaluator = Predictor(trainee.model, trainee.processor, trainee.cache, settings)
+    chosen = by_modalities(trainee.split.held_out)["image"][:2]
+    assert evaluator.captions(chosen, lambda _: None) == ["A red line."] * 2
+    assert all("Which one?" in prompt for prompt in prompts)
+
+
 def test_mixed_lengths_are_asked_in_batches_of_like_lengths(evaluated, monkeypatch):
     from polysense.evaluation import predictor as asking
 

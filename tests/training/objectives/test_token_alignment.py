@@ -54,8 +54,12 @@ def test_spelling_by_hand(model_and_batch, monkeypatch, factor):
     embeddings = torch.randn(len(labels), count, vectors.shape[1])
     monkeypatch.setattr(sys.modules[spelled.__module__], "embedding_factor", lambda _: factor)
     monkeypatch.setattr(model, "encode_signals", lambda **_: {"image": factor * embeddings})
-    monkeypatch.setattr(torch, "randint", lambda size, *_, **__: torch.arange(size))
+    sizes = []
+    monkeypatch.setattr(
+        torch, "randint", lambda high, size, **_: (sizes.append(size), torch.arange(high))[1]
+    )
     total, number = token_alignment(model, batch)
+    assert sizes == [(4096,)]
     logs = (embeddings @ vectors.T * logit_scale_of_words(vectors)).log_softmax(dim=-1)
     terms = []
     for row, weights in enumerate(idf_weights(labels)):
