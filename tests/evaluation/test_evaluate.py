@@ -159,6 +159,10 @@ def test_mixed_lengths_are_asked_in_batches_of_like_lengths(evaluated, monkeypat
     together = evaluator.captions(few, lambda _: None)
     assert shapes == [2, 2]
     assert together == [evaluator.captions([record], lambda _: None)[0] for record in few]
+    lengths = []
+    monkeypatch.setattr(asking, "score_matrix", lambda _, found, *__: lengths.append(found))
+    evaluator.scores(few, ["A."], lambda _: None)
+    assert lengths == [[prompt([record])["input_ids"].shape[1] for record in few]]
     assert asking.by_length([3, 9, 3, 5, 9], 2) == [[1, 4], [3, 0], [2]]
 
 

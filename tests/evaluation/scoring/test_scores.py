@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from polysense.evaluation.result import CIDER, LABEL, NOUN
+from polysense.evaluation.scoring.captioning import cider
 from polysense.evaluation.scoring.scores import (
     are_labels,
     caption_metrics,
@@ -34,6 +35,11 @@ def test_captions_by_hand():
     # Of 3 turns of 4 samples, only "A loud bell." of the horn meets bells: in two of its three.
     assert values(found[LABEL]) == pytest.approx((2 / 4, 2 / 12, 2 / 4))
     assert values(found[NOUN]) == pytest.approx((3 / 4, 2 / 12, 3 / 4))
+    expected = cider(said, [[caption] for caption in reference])  # not the other way round
+    assert found[CIDER].model == pytest.approx(sum(expected) / 4)
+    assert found[CIDER].neighbour == pytest.approx(
+        sum(cider(near, [[caption] for caption in reference])) / 4
+    )
     # 9 of 12 words are right: "soft" is wrong, and two of "a loud bell" for "a big horn".
     assert found["BLEU-1"].model == pytest.approx(9 / 12)
 
