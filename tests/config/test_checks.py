@@ -110,6 +110,11 @@ def test_the_ends_of_ranges_are_allowed():
     assert replace(DATA, max_bad_fraction=1.0).max_bad_fraction == 1
 
 
+def test_an_encoder_without_weights_has_no_name():
+    assert EncoderConfig("none", "weights of the recipe").name == ""
+    assert EncoderConfig("transformers", "weights").name == "weights"
+
+
 def test_options_that_are_set_are_given_also_where_they_are_false_or_zero():
     config = ConnectorConfig(norm=False, dropout=0.0, layers=None)
     assert config.given("norm", "dropout", "layers") == {"norm": False, "dropout": 0.0}

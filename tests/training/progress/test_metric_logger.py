@@ -151,7 +151,8 @@ def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
 
 
 def test_the_plan_of_a_run_that_goes_on_tells_the_time_left(tmp_path):
-    (tmp_path / "step-000030").mkdir()
+    for name in ("step-000020", "step-000030"):
+        (tmp_path / name).mkdir()
     seconds = [9.0, 2.0, 2.0]  # the first step warms up: the median is not its
     lines = [{"step": step, "seconds": value} for step, value in enumerate(seconds, 1)]
     lines.append({"step": 3, "val_loss": 1.0})
