@@ -23,6 +23,14 @@ def test_the_papers_setting():
     assert [stage.steps for stage in config.stages] == [200_000, 200_000, 100_000, None]
     assert [stage.learning_rate for stage in config.stages] == [5e-5, 1e-5, 1e-5, 2e-5]
     assert (first.modalities, len(second.modalities), len(third.modalities)) == (("image",), 4, 8)
+    for stage in (first, second, third):  # section 4.1
+        assert (stage.betas, stage.weight_decay, stage.max_grad_norm) == ((0.9, 0.95), 0.1, 2.0)
+        assert stage.warmup_ratio * stage.steps == pytest.approx(2_000)
+        assert stage.trainable == ("tokenizers", "connector")
+        assert stage.evaluate_forgetting
+        assert not stage.multi_signal
+    assert (tuning.max_grad_norm, tuning.task, tuning.chat) == (2.0, "instruction", "template")
+    assert config.model.encoder.class_token
     assert second.copy_experts
     assert not first.copy_experts
     assert tuning.trainable == ("llm",)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from polysense.evaluation.result import CIDER, LABEL, NOUN
+from polysense.evaluation.scoring.captioning import bleu, cider
 from polysense.evaluation.scoring.scores import (
     are_labels,
     caption_metrics,
@@ -34,6 +35,11 @@ def test_captions_by_hand():
     # Of 3 turns of 4 samples, only "A loud bell." of the horn meets bells: in two of its three.
     assert values(found[LABEL]) == pytest.approx((2 / 4, 2 / 12, 2 / 4))
     assert values(found[NOUN]) == pytest.approx((3 / 4, 2 / 12, 3 / 4))
+    expected = cider(said, [[caption] for caption in reference])  # not the other way round
+    assert found[CIDER].model == pytest.approx(sum(expected) / 4)
+    assert found[CIDER].neighbour == pytest.approx(
+        sum(cider(near, [[caption] for caption in reference])) / 4
+    )
     # 9 of 12 words are right: "soft" is wrong, and two of "a loud bell" for "a big horn".
     assert found["BLEU-1"].model == pytest.approx(9 / 12)
 
@@ -55,6 +61,11 @@ def test_exact_match_is_of_senses_with_few_captions_only():
 def test_four_words_are_counted_where_most_captions_have_them():
     short, long = "A bell.", "A bell in a tower."
     assert "BLEU-4" in named(caption_metrics([long] * 2, [long, short], [], labels=False))
+    said, true = ["A bell in a red tower.", long], [long, "A drum in a tower."]
+    found = named(caption_metrics(said, true, [], labels=False))
+    expected = bleu(said, [[caption] for caption in true])
+    assert [found[f"BLEU-{k}"].model for k in (1, 4)] == [expected[0], expected[3]]
+    assert len(set(expected)) == 4
     mostly = named(caption_metrics([long] * 3, [long, short, short], [], labels=False))
     assert "BLEU-4" not in mostly
 

@@ -68,6 +68,17 @@ def test_a_file_with_other_bytes_is_seen_and_one_that_was_copied_is_not(data, tm
         check_data(tmp_path, record_data(split(), before), before)
 
 
+def test_a_file_that_grew_within_the_clocks_tick_is_seen(data, tmp_path):
+    manifest, split = data
+    before = record_data(split())
+    picture = manifest.parent / "03.png"
+    moment = picture.stat().st_mtime_ns
+    picture.write_bytes(picture.read_bytes() + b"more")
+    os.utime(picture, ns=(moment, moment))
+    with pytest.raises(PolysenseError, match=r"1 with other files \('03.png'\)"):
+        check_data(tmp_path, record_data(split(), before), before)
+
+
 def test_files_that_nobody_touched_are_not_read_again(data, monkeypatch):
     _, split = data
     before = record_data(split())
