@@ -95,7 +95,7 @@ class Conversation:
             if tell:
                 print(f"reading {word} as {modality}", file=sys.stderr)
         elif modality not in MODALITIES and modality not in modalities:
-            raise unknown_name("sense", modality, modalities)
+            raise unknown_name("modality", modality, modalities)
         check_known(modality, word, modalities)
         return {"type": modality, modality: source}
 
