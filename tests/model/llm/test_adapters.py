@@ -145,5 +145,8 @@ def test_the_scale_is_alpha_over_rank_and_weights_are_fp32_beside_bf16(tmp_path)
     assert {kind for n, kind in kinds.items() if "lora_" in n} == {torch.float32}
     assert {kind for n, kind in kinds.items() if "lora_" not in n} == {torch.bfloat16}
     assert not any(p.requires_grad for p in half.parameters())
+    plain = load_llm(LanguageModelConfig(folder), torch.float32)
+    assert not plain.training
+    assert not any(p.requires_grad for p in plain.parameters())
     with pytest.raises(PolysenseError, match="names no layer of this LLM: nowhere"):
         load_llm(replace(config, lora=replace(lora, targets=("nowhere",))), torch.float32)
