@@ -10,7 +10,7 @@ from polysense.config.overrides import from_json, replace_at
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.base import Modality
-from polysense.modalities.custom import loaded_senses, modality_from_file, names_a_file
+from polysense.modalities.custom import LOADED, modality_from_file, names_a_file
 from polysense.modalities.depth import DepthModality
 from polysense.modalities.detection import check_known, extensions_of
 from polysense.modalities.fmri import FmriModality
@@ -57,7 +57,7 @@ def modality_of_extension(ending: str, modalities: Iterable[str]) -> str:
     if first in modalities:
         return first
     extensions = set(extensions_of(f".{ending}"))
-    known = {**loaded_senses(), **MODALITIES}
+    known = {**LOADED, **MODALITIES}
     return next((n for n in modalities if n in known and extensions & set(known[n].extensions)), "")
 
 

@@ -21,7 +21,8 @@ from torch import nn
 from polysense.errors import PolysenseError, unknown_name
 from polysense.modalities.base import Modality
 
-PREFIX = "polysense_sense_"  # of the loaded modules' names
+PREFIX = "polysense_modality_"  # of the loaded modules' names
+LOADED: dict[str, type[Modality]] = {}  # by name, whose files a user has named and we have run
 
 # Words that manifests and messages use beside the modalities' names.
 RESERVED = (
@@ -73,8 +74,10 @@ def modality_from_file(source: str) -> type[Modality]:
         raise PolysenseError(
             f"{wanted} in {file} is no modality: derive it from polysense.modalities.Modality"
         )
-    check_modality(own[wanted], f"{wanted} in {file}")
-    return own[wanted]
+    modality = own[wanted]
+    check_modality(modality, f"{wanted} in {file}")
+    LOADED[modality.name] = modality
+    return modality
 
 
 @cache
@@ -110,20 +113,6 @@ def check_modality(modality: type[Modality], where: str) -> None:
         raise PolysenseError(f"{where}: name must be small letters, digits and _, not {name!r}")
     if name in RESERVED or hasattr(nn.ModuleDict(), name):
         raise PolysenseError(f"{where}: the name {name!r} is taken: choose another")
-
-
-def loaded_senses() -> dict[str, type[Modality]]:
-    """Return {name: class} of the users' own modalities whose files have been run."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
-    return {
-        value.name: value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Modality)
-        and value.__module__ == module.__name__
-        and isinstance(getattr(value, "name", None), str)
-    }
 
 
 def source_of(modality: type[Modality]) -> str:
