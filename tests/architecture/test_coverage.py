@@ -61,7 +61,6 @@ TESTED_BY: dict[str, str] = {
     "training/progress/feature_progress.py": "training/progress/test_metric_logger.py",
     "training/progress/plan.py": "training/progress/test_metric_logger.py",
     "training/run.py": "model/test_polysense_model.py",
-    "training/run_folder/disk_room.py": "training/run_folder/test_contents.py",
     "training/stage_checks.py": "training/objectives/test_qformer_pretraining.py",
     "types.py": "data/test_datasets.py",
 }

@@ -102,5 +102,19 @@ def test_every_number_of_a_config_has_its_range():
                 assert place in checked | free, place
 
 
-def test_the_largest_count_is_allowed():
+def test_the_ends_of_ranges_are_allowed():
     assert replace(STAGE, batch_size=LARGEST).batch_size == LARGEST
+    assert replace(STAGE, batch_size=1, steps=1).batch_size == 1
+    assert replace(STAGE, warmup_ratio=0.0, betas=(0.0, 0.0)).warmup_ratio == 0
+    assert replace(STAGE, weight_decay=0.0, min_learning_rate=0.0).weight_decay == 0
+    assert replace(DATA, max_bad_fraction=1.0).max_bad_fraction == 1
+
+
+def test_an_encoder_without_weights_has_no_name():
+    assert EncoderConfig("none", "weights of the recipe").name == ""
+    assert EncoderConfig("transformers", "weights").name == "weights"
+
+
+def test_options_that_are_set_are_given_also_where_they_are_false_or_zero():
+    config = ConnectorConfig(norm=False, dropout=0.0, layers=None)
+    assert config.given("norm", "dropout", "layers") == {"norm": False, "dropout": 0.0}

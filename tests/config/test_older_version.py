@@ -21,7 +21,13 @@ def test_an_old_key_at_any_depth_is_named_with_the_file(key):
 def test_todays_names_and_a_users_own_are_taken(tmp_path):
     values = to_json(tiny_config(tmp_path))
     values["model"]["modalities"] = {"window": {"block": 1, "style": 2}}
+    values["placeholders"] = {"window": {"grid": 3}}
     check_version(values, Path("run.json"))
+
+
+def test_the_first_three_old_keys_are_named():
+    with pytest.raises(PolysenseError, match=r"it says block, clip, learn\)"):
+        check_version(dict.fromkeys(("warmup", "learn", "clip", "block")), Path("run.json"))
 
 
 def test_an_old_run_is_named_when_it_is_read(tmp_path):

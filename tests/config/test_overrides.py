@@ -22,7 +22,10 @@ def config():
                 "modalities": {"image": {"size": 8, "augment": {"flip": True}}},
             },
             "data": {"manifest": "m.jsonl"},
-            "stages": [{"name": "first", "trainable": ["connector"]}],
+            "stages": [
+                {"name": "first", "trainable": ["connector"]},
+                {"name": "second", "trainable": ["connector"]},
+            ],
         },
     )
 
@@ -63,6 +66,8 @@ def test_set_changes_one_value(config, setting, read, value):
     changed = apply(config, [setting])
     assert read(changed) == value
     assert changed != config or read(config) == value
+    assert changed.stages[1] == config.stages[1]
+    assert set(changed.model.modalities["image"]) == {"size", "augment"}  # beside what was set
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,10 @@ def test_set_changes_one_value(config, setting, read, value):
         ("stages.frist.epochs=1", "did you mean 'first'"),
         ("seed=many", "must be a whole number"),
         ("seed=1.5", "must be a whole number"),
+        ("seed=true", "must be a whole number"),
+        ("stages.first.epochs=true", "must be a number"),
+        ("=1", "path=value"),
+        ("stages.first=1", "name one of its fields"),
         ("model.connector.router=hard", "unknown value of model.connector.router"),
         ("stages.first.epochs=-1", "must be positive"),
         ("seed", "path=value"),

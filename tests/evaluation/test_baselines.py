@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from polysense.data.datasets import Record
-from polysense.evaluation.baselines import Compared, compared, nearest, vector
+from polysense.evaluation.baselines import Compared, are_equal, compared, nearest, vector
 from polysense.modalities import ImageModality
 from polysense.types import Media
 
@@ -50,6 +50,20 @@ def test_of_two_signals_each_counts_equally():
 def test_without_training_records_there_is_none():
     assert nearest(Known({}), [], [record("a")]) == []
     assert compared(Known({}), [], [record("a")]) == Compared([record("a")], [])
+
+
+def test_equal_signals_may_stand_in_any_order_but_each_in_its_modality(tmp_path):
+    for name in ("red", "blue"):
+        Image.new("RGB", (12, 12), name).save(tmp_path / f"{name}.png")
+    red, blue = str(tmp_path / "red.png"), str(tmp_path / "blue.png")
+    modalities = dict.fromkeys(("image", "depth"), ImageModality(size=8))
+    assert are_equal(modalities, record(red, blue), record(blue, red))
+    assert not are_equal(modalities, record(red, blue), record(red, red))
+
+    def mixed(image, depth):
+        return Record("mixed", (Media("image", image), Media("depth", depth)), "A.")
+
+    assert not are_equal(modalities, mixed(red, blue), mixed(blue, red))
 
 
 def test_a_copy_of_a_training_sample_is_left_out_and_one_that_only_looks_alike_is_not(tmp_path):

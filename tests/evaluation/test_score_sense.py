@@ -3,13 +3,15 @@
 It exercises polysense.evaluation.evaluate without a model.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from polysense.data.datasets import Record
 from polysense.evaluation.baselines import Compared
 from polysense.evaluation.evaluate import score_modality
-from polysense.evaluation.result import CORRECTED, LABEL
+from polysense.evaluation.result import CORRECTED, LABEL, NOUN, Metric
 from polysense.types import Media
 
 # The LLM likes the second caption whatever it hears; what is left says the true one, but for the
@@ -22,17 +24,22 @@ class Given:
     """Answers as given; notes what is asked of single modalities."""
 
     def __init__(self):
-        self.alone = []
+        self.alone, self.ranked = [], []
 
     def captions(self, records, advance):
         advance(len(records))
-        self.alone.append({media.modality for record in records for media in record.media})
+        self.alone.append(modalities_in(records))
         return ["A bell.", "A drum.", "A drum.", "A horn."]
 
     def scores(self, records, captions, advance):
         assert captions == ["A bell.", "A drum.", "A horn."]
         advance(len(records))
+        self.ranked.append(modalities_in(records))
         return LIKELY
+
+
+def modalities_in(records):
+    return {media.modality for record in records for media in record.media}
 
 
 def records(modalities=("audio",), source=""):
@@ -45,9 +52,10 @@ def records(modalities=("audio",), source=""):
 def scored(modalities=("audio",)):
     given, done = Given(), []
     train = records(modalities, "simulated") * 2
+    more = Record("more", (Media("audio", "more.x"),), "A bell.", source="real")  # is not asked
     asked = Compared(records(modalities), ["A bell.", "A horn.", "A horn.", "A drum."], ("x is y",))
     return (
-        score_modality(given, asked, records(modalities, "real"), train, done.append),
+        score_modality(given, asked, [*records(modalities, "real"), more], train, done.append),
         given,
         done,
     )
@@ -67,9 +75,9 @@ def test_every_figure_by_hand():
 
 def test_records_are_counted_and_answers_kept_in_order():
     result, _, _ = scored()
-    assert (result.modality, result.trained, result.held_out, result.captions) == ("audio", 8, 4, 3)
+    assert (result.modality, result.trained, result.held_out, result.captions) == ("audio", 8, 5, 3)
     assert result.labels
-    assert result.sources == {"simulated": 8, "real": 4}
+    assert result.sources == {"simulated": 8, "real": 5}
     assert result.overlapping == ("x is y",)
     assert [answer.reference for answer in result.answers] == TRUTH
     assert [answer.predicted for answer in result.answers] == [
@@ -82,9 +90,23 @@ def test_records_are_counted_and_answers_kept_in_order():
 
 def test_of_several_modalities_each_is_asked_alone_too():
     result, given, done = scored(("audio", "video"))
-    assert given.alone == [{"audio", "video"}, {"audio"}, {"video"}]
+    assert given.alone == given.ranked == [{"audio", "video"}, {"audio"}, {"video"}]
     assert sum(done) == 3 * 2 * 4
     names = [metric.name for metric in result.metrics]
     assert f"recall@1{CORRECTED}, video alone" in names
     alone = {metric.name: metric for metric in result.metrics}[f"recall@1{CORRECTED}, audio alone"]
     assert alone.model == pytest.approx(3 / 4)
+
+
+def test_free_captions_are_right_by_their_head_noun(monkeypatch):
+    """A loud bell is a bell; of labels the whole would have to be said."""
+    free = ["A loud bell.", "A red drum.", "A horn of brass.", "An old bell."]
+    given = Given()
+    monkeypatch.setattr(given, "scores", lambda *_: torch.eye(4))
+    chosen = [replace(record, caption=text) for record, text in zip(records(), free, strict=True)]
+    asked = Compared(chosen, ["A drum."] * 4)
+    result = score_modality(given, asked, chosen, [], lambda _: None)
+    assert not result.labels
+    assert [answer.correct for answer in result.answers] == [True, True, False, False]
+    assert result.captions == 4
+    assert result.named == Metric(NOUN, 2 / 4, pytest.approx(1 / 4), 1 / 4)

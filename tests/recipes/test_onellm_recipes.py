@@ -10,18 +10,27 @@ import pytest
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
 from polysense.model.trainable import named
-from polysense.recipes.laptop.onellm import SENSES, progressive
+from polysense.recipes.laptop.onellm import MODALITIES as LAPTOP
+from polysense.recipes.laptop.onellm import progressive
 from polysense.recipes.published.onellm import onellm_7b
 
 
 def test_the_papers_setting():
     config = onellm_7b(Path("data"), "pairs.jsonl")
-    assert set(config.model.modalities) == set(MODALITIES) == set(SENSES)
+    assert set(config.model.modalities) == set(MODALITIES) == set(LAPTOP)
     first, second, third, tuning = config.stages
     assert [stage.batch_size for stage in config.stages] == [5120, 1080, 1080, 512]
     assert [stage.steps for stage in config.stages] == [200_000, 200_000, 100_000, None]
     assert [stage.learning_rate for stage in config.stages] == [5e-5, 1e-5, 1e-5, 2e-5]
     assert (first.modalities, len(second.modalities), len(third.modalities)) == (("image",), 4, 8)
+    for stage in (first, second, third):  # section 4.1
+        assert (stage.betas, stage.weight_decay, stage.max_grad_norm) == ((0.9, 0.95), 0.1, 2.0)
+        assert stage.warmup_ratio * stage.steps == pytest.approx(2_000)
+        assert stage.trainable == ("tokenizers", "connector")
+        assert stage.evaluate_forgetting
+        assert not stage.multi_signal
+    assert (tuning.max_grad_norm, tuning.task, tuning.chat) == (2.0, "instruction", "template")
+    assert config.model.encoder.class_token
     assert second.copy_experts
     assert not first.copy_experts
     assert tuning.trainable == ("llm",)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +53,7 @@ def same(step, trainable, optimizer):
 
 
 def test_what_is_saved_is_loaded_and_the_newest_two_stay(tmp_path):
+    (tmp_path / "step-notes").mkdir()  # a user's own
     assert loaded(saved(tmp_path, 1, 2, 3))[:2] == (3, {})
     assert [path.name for path in all_checkpoints(tmp_path)] == ["step-000002", "step-000003"]
     same(3, *loaded(tmp_path)[2:])
@@ -150,6 +152,26 @@ def test_room_is_checked_before_a_byte_is_written(tmp_path, monkeypatch):
     with pytest.raises(PolysenseError, match=r"10 bytes free and 16\.8 MB are needed"):
         saved(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_parameters_of_another_stage_are_refused(tmp_path):
+    saved(tmp_path, 1)
+    trainable, optimizer = trained(0)
+    with pytest.raises(PolysenseError, match="holds other parameters than this stage trains"):
+        load_newest(tmp_path, {"weight": trainable["weight"]}, optimizer, NOTES)
+
+
+def test_a_checksum_is_of_the_whole_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(content := bytes(range(50)))
+    monkeypatch.setattr(checkpoint, "CHUNK", 7)
+    assert checkpoint.file_checksum(tmp_path / "file") == f"{zlib.crc32(content):08x}"
+
+
+def test_room_is_for_weights_and_moments(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(checkpoint, "check_room", lambda folder, num_bytes: asked.append(num_bytes))
+    saved(tmp_path, 1)
+    assert asked == [4 * (3 * (6 + 2) + 2)]  # and each parameter's own count of steps
 
 
 def test_a_killed_save_leaves_the_older_one_at_every_moment(tmp_path, monkeypatch):

@@ -141,6 +141,14 @@ def test_processes_and_micro_batches_share_the_samples_of_a_step(parts, tmp_path
     picks = [pick for mine in shared for _, part in mine for pick in part]
     assert sorted(numbers) == [0, 1, 2, 3]
     assert sorted(p.index for p in picks) == sorted(p.index for p in run.order.at(1))
+    few = replace(run, stage=replace(run.stage, batch_size=3))  # for four micro-batches
+    shared = [
+        local_micro_batches(few, 1, SimpleNamespace(num_processes=2, process_index=index))
+        for index in range(2)
+    ]
+    assert [[(number, len(part)) for number, part in mine] for mine in shared] == [
+        [(0, 1), (2, 1)], [(1, 1)],
+    ]  # fmt: skip
 
 
 def test_a_step_cut_into_micro_batches_equals_the_whole_one(parts, tmp_path):

@@ -9,7 +9,13 @@ from torch import nn
 from polysense.config import ConnectorConfig, Stage
 from polysense.errors import PolysenseError
 from polysense.model.connectors.build import build_connector
-from polysense.training.optimizer import clip_and_step, decays, make_optimizer, set_learning_rate
+from polysense.training.optimizer import (
+    clip_and_step,
+    decays,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 
 
 def parameters_of(kind, **options):
@@ -64,6 +70,15 @@ def test_the_stage_decides_betas_and_rate():
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
 
 
+def test_the_rate_warms_up_and_falls_along_a_cosine_to_the_minimum():
+    stage = Stage("s", ("a",), learning_rate=1.0, min_learning_rate=0.2, warmup_ratio=0.15)
+    rates = [learning_rate(stage, step, 10) for step in range(10)]  # of which two warm up
+    falling = [0.2 + 0.8 * (1 + math.cos(math.pi * eighth / 8)) / 2 for eighth in range(8)]
+    assert rates == pytest.approx([0.5, 1.0, *falling])
+    assert rates[6] == pytest.approx(0.6)
+    assert learning_rate(Stage("s", ("a",), warmup_ratio=0.0), 0, 1) == 1e-3
+
+
 def test_parameters_that_do_not_decay_alone_make_one_group():
     optimizer = make_optimizer(Stage("s", ("a",)), {"a.bias": nn.Parameter(torch.ones(2))})
     assert [len(group["params"]) for group in optimizer.param_groups] == [1]
@@ -98,7 +113,7 @@ def test_what_is_not_finite_ends_the_training_before_the_weights_change(loss, gr
     ("kind", "resting"),
     [
         ("mlp", set()),
-        ("upm", {"attention_norm", "ffn_norm", "image", "imu"}),  # queries go by their sense
+        ("upm", {"attention_norm", "ffn_norm", "image", "imu"}),  # queries go by their modality
         ("qformer", {"queries"}),
         ("resampler", {"queries"}),
     ],

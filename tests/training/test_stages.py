@@ -41,7 +41,14 @@ def test_stages_hold_out_what_they_do_not_train_on_and_all_that_learnt_is_saved(
     monkeypatch.setattr(stages, "train_stage", lambda model, run, accelerator: runs.append(run))
     first, second = config.stages
     two = (first, replace(second, trainable=("llm.*lora_*",)))
-    train_stages(trainee, replace(config, stages=two), two, tmp_path, Accelerator(cpu=True))
+    changed = replace(config, stages=two, seed=5, model=replace(config.model, precision="bf16"))
+    for whole in (changed, replace(changed, seed=6)):
+        train_stages(trainee, whole, two, tmp_path, Accelerator(cpu=True))
+    *runs, other, _ = runs
+    assert [(run.seed, run.dtype) for run in (*runs, other)] == [
+        (5, torch.bfloat16), (5, torch.bfloat16), (6, torch.bfloat16),
+    ]  # fmt: skip
+    assert runs[0].notes == runs[1].notes != other.notes  # of the whole config
     sides = trainee.split.train, trainee.split.held_out
     for run in runs:
         for data, records in zip((run.data, run.held_out), sides, strict=True):
@@ -49,6 +56,8 @@ def test_stages_hold_out_what_they_do_not_train_on_and_all_that_learnt_is_saved(
             assert keys == {record.key for record in records}
     assert [run.stage.name for run in runs] == ["alignment", "instruction"]
     assert trainee.model.config.trainable == ["connector", "llm.*lora_*"]
+    assert not any(p.requires_grad for p in trainee.model.parameters())
+    assert not any(part.training for part in trainee.model.modules())
 
 
 def test_the_seed_decides_the_weights_that_a_run_begins_with(config, tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from polysense.config import Stage
 from polysense.data.loading.batches import TrainingData
 from polysense.data.loading.sampler import SampleIndex
 from polysense.training.run import build, resolve
-from polysense.training.validation import probe_batches, validation_losses
-from polysense.types import Media, Message, Sample, Text
+from polysense.training.validation import can_be_shuffled, probe_batches, validation_losses
+from polysense.types import Batch, Media, Message, Sample, Text
 
 STAGE = Stage("s", ("connector",), batch_size=4)
 
@@ -68,8 +68,56 @@ def test_the_blind_loss_is_that_of_the_neighbours_signals(parts):
     assert found.true != pytest.approx(other.true, rel=1e-5)
 
 
+class Cache:
+    """Features of three pictures, by their colours; notes which views are asked for."""
+
+    encoded = frozenset({"image"})
+
+    def __init__(self):
+        self.views = []
+
+    def by_modality(self, media, view):
+        self.views.append(view)
+        colours = (("red", "green", "blue").index(one.source) for one in media)
+        return {"image": [torch.eye(16)[4 * colour : 4 * colour + 4] for colour in colours]}
+
+
+def test_features_of_the_cache_are_those_of_the_signals_themselves_and_shuffled_too(parts):
+    colours, cache = ("red", "green", "blue"), Cache()
+
+    def cached(turn):
+        samples = [
+            Sample(s.key, (Message("user", (Media("image", colours[n - turn]),)), s.messages[1]))
+            for n, s in enumerate(a_sample(n, words=f"A {colours[n]} line.") for n in range(3))
+        ]
+        data = TrainingData(samples, parts[1], "template", cache)
+        return validation_losses(parts[0], data, torch.float32, STAGE)
+
+    own, moved = cached(0), cached(1)
+    assert own.shuffled == pytest.approx(moved.true, rel=1e-5)
+    assert own.true != pytest.approx(moved.true, rel=1e-5)
+    assert cache.views == [0] * 6
+
+
+def test_a_batch_of_one_is_shuffled_all_the_same(parts):
+    samples = [a_sample(n, colour) for n, colour in enumerate(("red", "blue"))]
+    single = Stage("s", ("connector",), batch_size=1)
+    assert losses_of(parts, *samples, stage=single) == losses_of(parts, *samples)
+
+
+def test_a_batch_is_shuffled_where_every_modality_has_two_signals():
+    def batch(images, recordings):
+        signals = {"image": torch.zeros(images, 3), "imu": torch.zeros(recordings, 6)}
+        return Batch(signals=signals, features={})
+
+    assert can_be_shuffled(batch(2, 3))
+    assert not can_be_shuffled(batch(2, 1))
+    assert not can_be_shuffled(batch(1, 2))
+    assert not can_be_shuffled(Batch(signals={}, features={}))
+
+
 def test_a_lone_signal_among_others_does_not_count_as_blind(parts):
-    """Two pictures and a pair of them: the pair is of no other sense, but stands alone."""
+    """Two pictures and a pair of them: the pair is of no other modality, but stands alone."""
     found = losses_of(parts, a_sample(0, "red", words="Red."), a_sample(1, "blue"), a_sample(2))
     pair = losses_of(parts, a_sample(0, "red", words="Red."), a_sample(1, "blue"))
     assert found.shuffled == pytest.approx(pair.shuffled, rel=1e-5)

@@ -101,7 +101,7 @@ class Conversation:
 
 
 def file_of(word: str) -> tuple[str, Any] | None:
-    """Return (sense or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
+    """Return (modality or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
     do; None of one that is said.
 
     PolysenseError of an address, and of what looks like a file's name ("ct.png") and is none.

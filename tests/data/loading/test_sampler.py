@@ -1,8 +1,6 @@
-"""The order of data and the learning rate are functions of the step alone."""
+"""The order of data is a function of the step alone."""
 
-from polysense.config import Stage
 from polysense.data.loading.sampler import BalancedSampler, grouped
-from polysense.training.optimizer import learning_rate
 
 TEN = (tuple(range(10)),)
 
@@ -33,12 +31,3 @@ def test_groups_take_turns_however_many_samples_they_have():
     assert {index: drawn.count(index) for index in groups[0]} == dict.fromkeys(groups[0], 10)
     assert max(pick.epoch for pick in picks if modalities[pick.index] == "audio") == 9
     assert BalancedSampler(groups, 6, seed=1).at(9) == picks[-6:]
-
-
-def test_learning_rate_warms_up_and_falls_to_the_minimum():
-    stage = Stage("s", ("x",), learning_rate=1.0, min_learning_rate=0.1, warmup_ratio=0.1)
-    rates = [learning_rate(stage, step, 100) for step in range(100)]
-    assert rates[0] == 0.1
-    assert max(rates) == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert abs(rates[-1] - 0.1) < 0.001

@@ -1,4 +1,4 @@
-"""The report is one page that holds all of a run: every sense, its pictures, what was learnt when.
+"""The report is one page that holds all of a run: modalities, pictures, what was trained when.
 
 It exercises loss_curves and expert_routing of polysense.evaluation.report too.
 """
@@ -77,7 +77,7 @@ def test_what_was_learnt_forgotten_and_routed_is_there(page):
     for words in ("after pictures", "after motions", "expert 2", "frozen", "trained", "connector"):
         assert words in reader.text
     heat = [attrs for tag, attrs in reader.tags if tag == "td" and attrs.get("class") == "n heat"]
-    assert len(heat) == 4 + 2 * 2  # scores of one and of three senses; two senses, two experts
+    assert len(heat) == 4 + 2 * 2  # scores of one and of three; two modalities, two experts
 
 
 def rows_of(page):
@@ -158,7 +158,8 @@ def test_the_lead_says_best_and_weakest():
 def test_forgetting_is_relative_to_the_first_score():
     stages = {
         "one": [ModalityScore("image", 32, 12, 0.5, 0.1)],
-        "two": [ModalityScore("image", 32, 12, 0.4, 0.1), ModalityScore("audio", 32, 12, 0.9, 0.1)],
+        "two": [ModalityScore("image", 32, 12, 0.3, 0.1)],
+        "end": [ModalityScore("image", 32, 12, 0.4, 0.1), ModalityScore("audio", 32, 12, 0.9, 0.1)],
     }
     image, audio = remembered(stages)
     assert image.change == "-20%"
@@ -169,6 +170,7 @@ def test_forgetting_is_relative_to_the_first_score():
 
 def test_ratios_need_a_blind_value():
     assert ratio(Metric("CIDEr", 0.6, 0.2, None)) == "3.0 ×"
+    assert ratio(Metric("CIDEr", 0.6, 0.05, None)) == "12.0 ×"
     assert ratio(Metric("BLEU-4", 0.6, 1e-5, None)) == "-"  # as good as nothing
     assert ratio(Metric("CIDEr", 0.6, 0.0, None)) == ratio(Metric("median rank", 3, 9, None)) == "-"
     assert ratio(Metric("CIDEr", None, 0.2, None)) == "-"

@@ -30,6 +30,12 @@ def test_bleu_clips_repeated_words():
 def test_bleu_takes_the_reference_nearest_in_length():
     short, long = "a b c", "a b c d e f g h"
     assert bleu(["a b c d"], [[short, long]])[0] == pytest.approx(1.0, rel=1e-6)
+    penalty = math.exp(1 - 8 / 7)
+    assert bleu(["a b c d e f g"], [[short, long]])[0] == pytest.approx(penalty, rel=1e-6)
+
+
+def test_a_word_of_two_references_may_be_said_as_often_as_in_one():
+    assert bleu(["the the"], [["the cat", "the dog"]])[0] == pytest.approx(1 / 2, rel=1e-6)
 
 
 def test_cider_of_a_perfect_caption_is_ten_and_of_a_stranger_zero():

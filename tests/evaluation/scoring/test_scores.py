@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from polysense.evaluation.result import CIDER, LABEL, NOUN
+from polysense.evaluation.scoring.captioning import bleu, cider
 from polysense.evaluation.scoring.scores import (
     are_labels,
     caption_metrics,
@@ -34,6 +35,11 @@ def test_captions_by_hand():
     # Of 3 turns of 4 samples, only "A loud bell." of the horn meets bells: in two of its three.
     assert values(found[LABEL]) == pytest.approx((2 / 4, 2 / 12, 2 / 4))
     assert values(found[NOUN]) == pytest.approx((3 / 4, 2 / 12, 3 / 4))
+    expected = cider(said, [[caption] for caption in reference])  # not the other way round
+    assert found[CIDER].model == pytest.approx(sum(expected) / 4)
+    assert found[CIDER].neighbour == pytest.approx(
+        sum(cider(near, [[caption] for caption in reference])) / 4
+    )
     # 9 of 12 words are right: "soft" is wrong, and two of "a loud bell" for "a big horn".
     assert found["BLEU-1"].model == pytest.approx(9 / 12)
 
@@ -55,6 +61,11 @@ def test_exact_match_is_of_senses_with_few_captions_only():
 def test_four_words_are_counted_where_most_captions_have_them():
     short, long = "A bell.", "A bell in a tower."
     assert "BLEU-4" in named(caption_metrics([long] * 2, [long, short], [], labels=False))
+    said, true = ["A bell in a red tower.", long], [long, "A drum in a tower."]
+    found = named(caption_metrics(said, true, [], labels=False))
+    expected = bleu(said, [[caption] for caption in true])
+    assert [found[f"BLEU-{k}"].model for k in (1, 4)] == [expected[0], expected[3]]
+    assert len(set(expected)) == 4
     mostly = named(caption_metrics([long] * 3, [long, short, short], [], labels=False))
     assert "BLEU-4" not in mostly
 
@@ -88,6 +99,14 @@ def test_retrieval_by_hand():
     # Strangers: of the first two the third's caption (rank 3), of the third the first (rank 1).
     assert values(found["recall@1"]) == pytest.approx((1 / 3, 1 / 3, None))
     assert values(found["median rank"]) == (2, 3, None)
+
+
+def test_the_median_is_no_mean():
+    """Ranks of the truth are 1, 1 and 4; of the strangers 2, 2 and 3 in one turn of two."""
+    scores = torch.tensor([[4.0, 3.0, 2.0, 1.0], [3.0, 4.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]])
+    (_, rank) = retrieval_metrics("", scores, [0, 1, 3])
+    assert rank.model == 1
+    assert rank.shuffled == 2  # of 2, 4; 4, 2; 1, 2: the lower middle
 
 
 def test_retrieval_of_a_perfect_ranking():

@@ -119,7 +119,7 @@ def whole(name, rate=RATE):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "RF64", "MP3", "FLAC", "OGG"])
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "RF64", "W64", "CAF", "MP3", "FLAC", "OGG"])
 def test_a_sound_cut_in_half_is_refused_unless_its_beginning_suffices(kind):
     content = whole(kind)
     assert len(sound.decode(io.BytesIO(content), "a", RATE, RATE, 60)) == pytest.approx(RATE, 0.02)

@@ -13,7 +13,6 @@ from polysense.config import ConnectorConfig, Stage
 from polysense.errors import PolysenseError
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.qformer_pretraining import (
-    SMOOTHING,
     Pairs,
     hard_negatives,
     itc,
@@ -43,8 +42,8 @@ def pairs(parts):
 
 def smoothed(logits, target):
     """-log p of the target, of which all share a tenth: label smoothing by its definition."""
-    wanted = torch.full((len(logits),), SMOOTHING / len(logits))
-    wanted[target] += 1 - SMOOTHING
+    wanted = torch.full((len(logits),), 0.1 / len(logits))
+    wanted[target] += 0.9
     return -(wanted * logits.log_softmax(0)).sum()
 
 
@@ -103,6 +102,9 @@ def test_the_same_caption_is_no_wrong_one(pairs):
         torch.tensor([[9.0, 3.0, 0.0]]).repeat(999, 1), torch.tensor([[False, True, True]])
     )
     assert (likely == 1).float().mean() > 0.9
+    sure = torch.tensor([[0.0, 200.0, 0.0]]).repeat(99, 1)  # others have no weight at all
+    drawn = hard_negatives(sure, torch.tensor([[True, False, True]]))
+    assert set(drawn.tolist()) == {0, 2}
     alike = replace(
         pairs,
         text_ids=pairs.text_ids[[0, 0, 0]],

@@ -1,8 +1,11 @@
 """Captions are spelled by their rarest words, in reading order."""
 
+import sys
+
+import pytest
 import torch
 
-from polysense.training.objectives.bag_of_words import idf_weights
+from polysense.training.objectives.bag_of_words import idf_weights, logit_scale_of_words
 from polysense.training.objectives.token_alignment import spelled, token_alignment
 
 
@@ -40,6 +43,34 @@ def test_spelling_is_least_where_each_embedding_is_its_word(model_and_batch, mon
         losses.append(float(token_alignment(model, batch)[0]))
     assert losses[0] < 0.5 * losses[1]
     assert losses[0] < 0.5 * losses[2]
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+def test_spelling_by_hand(model_and_batch, monkeypatch, factor):
+    """Among all words, which are drawn here: each place tells its own by its rarity."""
+    model, batch = model_and_batch
+    vectors, labels = model.input_embeddings.detach(), batch["labels"]
+    count = next(e.shape[1] for e in model.encode_signals(**batch).values())
+    embeddings = torch.randn(len(labels), count, vectors.shape[1])
+    monkeypatch.setattr(sys.modules[spelled.__module__], "embedding_factor", lambda _: factor)
+    monkeypatch.setattr(model, "encode_signals", lambda **_: {"image": factor * embeddings})
+    sizes = []
+    monkeypatch.setattr(
+        torch, "randint", lambda high, size, **_: (sizes.append(size), torch.arange(high))[1]
+    )
+    total, number = token_alignment(model, batch)
+    assert sizes == [(4096,)]
+    logs = (embeddings @ vectors.T * logit_scale_of_words(vectors)).log_softmax(dim=-1)
+    terms = []
+    for row, weights in enumerate(idf_weights(labels)):
+        here = labels[row] != -100
+        tokens, rarity = spelled(labels[row][here], weights[here], count)
+        losses = [-float(logs[row, place, token]) for place, token in enumerate(tokens)]
+        terms += zip(losses, rarity.tolist(), strict=True)
+    assert len({weight for _, weight in terms}) > 1
+    mean = sum(loss * weight for loss, weight in terms) / sum(weight for _, weight in terms)
+    assert int(number) == int((labels != -100).sum())
+    assert float(total) == pytest.approx(mean * int(number), rel=1e-4)
 
 
 def test_tags_around_a_signal_spell_nothing(model_and_batch, monkeypatch):

@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from polysense import atomic_write
 from polysense.config import Stage
 from polysense.errors import PolysenseError
-from polysense.training.progress import feature_progress
+from polysense.training.progress import feature_progress, metric_logger
 from polysense.training.progress.metric_logger import (
     MetricLogger,
     keep_until,
@@ -46,8 +47,17 @@ def test_durations(seconds, said):
     assert readable_seconds(seconds) == said
 
 
-def journal(tmp_path, terminal):
-    log = MetricLogger(tmp_path, "s", 0, 100, main=True)
+def test_a_log_is_shortened_whole_or_not_at_all(tmp_path, monkeypatch):
+    log = tmp_path / "log.jsonl"
+    log.write_text(before := '{"step": 1}\n{"step": 2}\n')
+    monkeypatch.setattr(atomic_write, "flush", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        keep_until(log, 1)
+    assert log.read_text() == before
+
+
+def journal(tmp_path, terminal, first=0):
+    log = MetricLogger(tmp_path, "s", first, 100, main=True)
     log.console = Console(file=io.StringIO(), width=200, force_terminal=terminal)
     log.progress.live.console = log.console
     return log
@@ -67,6 +77,46 @@ def test_the_last_loss_stands_beside_the_mean_and_nothing_is_nan(tmp_path):
     ]
 
 
+class Board:
+    """A TensorBoard that notes what it is told."""
+
+    def __init__(self, folder, purge_step):
+        self.purge_step, self.scalars = purge_step, {}
+
+    def add_scalar(self, name, value, step):
+        self.scalars.setdefault(name, []).append((step, value))
+
+    def close(self):
+        pass
+
+
+def test_a_stage_that_goes_on_counts_its_own_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(metric_logger, "SummaryWriter", Board)
+    lines = ({"step": step, "loss": 9.0} for step in range(9, 13))
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with journal(tmp_path, terminal=False, first=10) as log:
+        for step in range(11, 16):
+            log.step(step, loss=2.0, rate=0.1, norm=3.0, seconds=0.5, waited=0.1, busy=0.7)
+    told = "s 15/100  loss 2.000 (mean 2.000)  2.00 steps/s  waiting 20%  ETA 42 s"
+    assert log.console.file.getvalue().splitlines() == [told]  # the fifth of its own
+    kept = read_log(tmp_path / "log.jsonl")
+    assert [line["step"] for line in kept] == list(range(9, 16))
+    assert kept[1] == {"step": 10, "loss": 9.0}
+    assert kept[2] == {
+        "stage": "s", "step": 11, "loss": 2.0, "lr": 0.1, "grad_norm": 3.0, "seconds": 0.5,
+        "data_wait": 0.2, "cpu_seconds": 0.7,
+    }  # fmt: skip
+    assert log.board.purge_step == 11
+    assert log.board.scalars["s/lr"] == [(step, 0.1) for step in range(11, 16)]
+
+
+def test_a_process_that_is_not_the_main_one_writes_nothing(tmp_path):
+    with MetricLogger(tmp_path / "stage", "s", 0, 100, main=False) as log:
+        log.step(1, 2.0, 0.1, 1.0, 0.5, 0.1, 0.5)
+        log.held_out(1, ValidationLosses(1.0, 2.0))
+    assert not (tmp_path / "stage").exists()
+
+
 def test_held_out_losses_that_do_not_exist_are_not_printed(tmp_path):
     with journal(tmp_path, terminal=False) as log:
         log.held_out(1, ValidationLosses(None, None))
@@ -76,9 +126,9 @@ def test_held_out_losses_that_do_not_exist_are_not_printed(tmp_path):
         "s step 2: held-out loss 1.500 nats a token",
         "s step 3: held-out loss 1.500, with shuffled signals 2.500 nats a token",
     ]
-    assert [sorted(line) for line in read_log(tmp_path / "log.jsonl")] == [
-        ["stage", "step", "val_loss"],
-        ["stage", "step", "val_loss", "val_loss_shuffled"],
+    assert read_log(tmp_path / "log.jsonl") == [
+        {"stage": "s", "step": 2, "val_loss": 1.5},
+        {"stage": "s", "step": 3, "val_loss": 1.5, "val_loss_shuffled": 2.5},
     ]
 
 
@@ -101,7 +151,8 @@ def test_the_plan_names_stages_samples_steps_and_what_is_done(tmp_path):
 
 
 def test_the_plan_of_a_run_that_goes_on_tells_the_time_left(tmp_path):
-    (tmp_path / "step-000030").mkdir()
+    for name in ("step-000020", "step-000030"):
+        (tmp_path / name).mkdir()
     seconds = [9.0, 2.0, 2.0]  # the first step warms up: the median is not its
     lines = [{"step": step, "seconds": value} for step, value in enumerate(seconds, 1)]
     lines.append({"step": 3, "val_loss": 1.0})

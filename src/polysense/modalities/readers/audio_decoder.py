@@ -7,7 +7,6 @@ many costs no memory.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
@@ -19,6 +18,7 @@ import soundfile
 from av.container import InputContainer
 
 from polysense.errors import PolysenseError
+from polysense.modalities.readers.audio_headers import header_seconds, own_header_seconds
 from polysense.modalities.readers.media_container import (
     check_duration,
     duration,
@@ -30,7 +30,6 @@ LIBSNDFILE = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU",
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1_000, 768_000, 64
 PEAK = 32.0  # of full scale 1: louder samples are integers that somebody took for floats
 BLOCK = 2**16  # frames decoded at a time
-UNKNOWN_SIZE = 0x7F000000  # bytes: what a WAV's header says and more stands for "unknown"
 MISSING = 0.1  # seconds that may lack of the promised ones: encoders round up to their blocks
 MARGIN = 0.05  # seconds beyond the needed ones, so that resampling sees no edge there
 
@@ -66,9 +65,10 @@ def decode(file: BinaryIO, name: str, rate: int, samples: int, max_seconds: floa
         check_duration(seconds, name, "audio.max_seconds", max_seconds)
         check_form(stream.rate, stream.channels, name)
         parts = list(container_blocks(container, stream, needed))
-        # Only an MP4's header knows: others estimate it, or say that of the longest stream.
-        if container.format.name.startswith("mov"):
-            check_length(parts, stream.rate, min(needed, seconds), name)
+        # Of FFmpeg's lengths only an MP4's is known: others are estimates, or the longest stream's.
+        is_mp4 = container.format.name.startswith("mov")
+        promised = seconds if is_mp4 else own_header_seconds(file) or 0.0
+        check_length(parts, stream.rate, min(needed, promised), name)
         return at_rate(parts, stream.rate, rate, samples, name)
 
 
@@ -104,29 +104,6 @@ def check_length(parts: list[np.ndarray], rate: float, seconds: float, name: str
         raise PolysenseError(
             f"{name} is cut short: it ends after {held:.2f} s, and its header promises more"
         )
-
-
-def header_seconds(file: BinaryIO) -> float:
-    """Return the seconds that a file's header promises, whatever it holds; 0 where unknown.
-
-    FFmpeg says it of most formats; of a WAV it says what is there, so that is read here.
-    """
-    file.seek(0)
-    head = file.read(2**16)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        form, data = head.find(b"fmt "), head.find(b"data", 12)
-        if min(form, data) < 0 or len(head) < data + 8:
-            return 0.0
-        (per_second,) = struct.unpack_from("<I", head, form + 16)
-        (size,) = struct.unpack_from("<I", head, data + 4)
-        # Programs that write into a pipe put the largest numbers there.
-        return size / per_second if per_second and size < UNKNOWN_SIZE else 0.0
-    file.seek(0)
-    try:
-        with open_container(file, "") as container:
-            return duration(container, container.streams.audio[0]) or 0.0
-    except (PolysenseError, IndexError):
-        return 0.0
 
 
 def container_blocks(

@@ -60,7 +60,7 @@ def test_each_process_has_a_modality_the_other_never_sees(tmp_path):
     code = tmp_path / "script.py"
     run = tmp_path / "two"
     code.write_text(
-        SCRIPT.format(tests=str(Path(__file__).parents[1]), parts=str(parts), run=str(run))
+        SCRIPT.format(tests=str(Path(__file__).parents[2]), parts=str(parts), run=str(run))
     )
     done = subprocess.run([*TORCHRUN, str(code)], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -78,7 +78,7 @@ LONG = """
 import sys, torch
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
-from training.test_two_processes import long_config
+from training.processes.test_two_processes import long_config
 from polysense.training.run import train
 torch.set_num_threads(1)
 train(long_config(Path({parts!r})), Path({run!r}))
@@ -104,7 +104,7 @@ def train_steps(run: Path) -> list[int]:
 def test_sigterm_to_torchrun_saves_a_checkpoint_from_which_the_run_goes_on(tmp_path):
     parts, run, code = tmp_path / "parts", tmp_path / "run", tmp_path / "script.py"
     two_modalities_config(parts)
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[2])
     code.write_text(LONG.format(tests=tests, parts=str(parts), run=str(run)))
     torchrun = subprocess.Popen([*TORCHRUN, str(code)], stderr=subprocess.DEVNULL)
     while not train_steps(run) and torchrun.poll() is None:

@@ -120,7 +120,7 @@ print(len(points), len(events))
 
 
 def script(text: str, parts: Path, run: Path, every: bool = False) -> list[str]:
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[2])
     code = text.format(tests=tests, parts=str(parts), run=str(run), every=every)
     return [sys.executable, "-c", code]
 
