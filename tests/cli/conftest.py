@@ -20,6 +20,9 @@ def tiny_recipe(monkeypatch, tmp_path):
 
     def recipe(folder, manifest):
         config = tiny_config(tmp_path / "parts", steps_scale=0.3)
+        # A whole number where the config has a float, as recipes write them.
+        stages = tuple(replace(stage, weight_decay=0) for stage in config.stages)
+        config = replace(config, stages=stages)
         return replace(config, data=type(config.data)(manifest)) if manifest else config
 
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)

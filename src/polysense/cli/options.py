@@ -13,9 +13,9 @@ from polysense.config.checks import LARGEST
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, as all of ours are."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, *words: Any, **options: Any) -> Any:
         """Parse as argparse does; what a command does not know is its own error, with its help."""
-        namespace, unknown = super().parse_known_args(args, namespace)
+        namespace, unknown = super().parse_known_args(*words, **options)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self.near(unknown)}")
         return namespace, unknown

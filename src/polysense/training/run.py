@@ -20,7 +20,7 @@ from rich.console import Console
 
 from polysense.atomic_write import remove_unfinished
 from polysense.config import RunConfig
-from polysense.config.overrides import to_json
+from polysense.config.overrides import from_json, to_json
 from polysense.data.chat.chat_templates import template_named
 from polysense.data.chat.template_checks import check_template
 from polysense.data.loading.bad_samples import BadSamples
@@ -71,7 +71,11 @@ FEATURES = "features"  # where features are kept that are no other run's
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Fill in what the weights decide: the image size of an encoder, a Q-Former's sizes."""
+    """Fill in what the weights decide: the image size of an encoder, a Q-Former's sizes.
+
+    Numbers become what run.json gives back (epochs=10 is 10.0): a checkpoint knows its config by a
+    hash, and `train --run` reads it there.
+    """
     check_parts(config)
     sources = config.model.sources
     modalities = {
@@ -81,7 +85,8 @@ def resolve(config: RunConfig) -> RunConfig:
         }
         for name, own in config.model.modalities.items()
     }
-    return replace(config, model=with_qformer_init(replace(config.model, modalities=modalities)))
+    model = with_qformer_init(replace(config.model, modalities=modalities))
+    return from_json(RunConfig, to_json(replace(config, model=model)))
 
 
 def check_parts(config: RunConfig) -> None:
