@@ -55,6 +55,14 @@ def test_signals_of_a_caption_are_taken_in_turn():
     assert indices == [0, 3, 5, 1, 4, 2]
 
 
+def test_a_round_has_at_most_24_signals_and_each_record_once():
+    ((indices, captions),) = rounds(samples_of(["a", "b"] * 20), "heat")
+    assert (captions, len(indices)) == (["a", "b"], 24)
+    data = samples_of(["a", "b", "a"])
+    data.samples[2].key = data.samples[0].key  # asked about in other words
+    assert rounds(data, "heat") == [([0, 1], ["a", "b"])]
+
+
 def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monkeypatch):
     """Three signals; the first two are understood, the third is taken for the first."""
     data = samples_of(["a", "b", "c"])

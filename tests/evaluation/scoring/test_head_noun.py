@@ -18,6 +18,8 @@ from polysense.evaluation.scoring.head_noun import head_noun, same_noun
         ('"School Crossing".', "crossing"),
         ("A dumper. It carries its load in the front.", "dumper"),
         ("Two mice.", "mouse"),
+        ("Flying birds.", "bird"),
+        ("A flying goose.", "goose"),
         ("A bus with people in it.", "bus"),
         ("", ""),
         ("...", ""),
