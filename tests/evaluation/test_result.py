@@ -8,6 +8,7 @@ import pytest
 from fixtures.hand_made_evaluation import answers, hand_made, result
 from rich.console import Console
 
+from polysense import atomic_write
 from polysense.evaluation.console_tables import print_evaluation, score_table
 from polysense.evaluation.result import (
     CIDER,
@@ -35,6 +36,14 @@ def test_what_is_saved_is_read_again(tmp_path):
     evaluation.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert read_evaluated(tmp_path / FILE) == evaluation
+
+
+def test_a_result_is_kept_whole_or_not_at_all(tmp_path, monkeypatch):
+    hand_made().save(tmp_path)
+    monkeypatch.setattr(atomic_write, "flush", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hand_made(result("image", NOUN, (0.5, 0, 0))).save(tmp_path)
+    assert read_evaluated(tmp_path / FILE) == hand_made()
 
 
 def test_an_older_form_is_made_anew(tmp_path):

@@ -84,6 +84,7 @@ def test_folders_of_other_things_are_left_alone(config, tmp_path):
         check_folder(tmp_path / "letters", config)
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "letters" / name).write_text("{}")
+    assert has_begun(tmp_path / "letters")  # training anew would lose it
     with pytest.raises(PolysenseError, match="imported or saved"):
         check_folder(tmp_path / "letters", config)
 
