@@ -48,7 +48,7 @@ from polysense.training.loop import StageRun, read_ahead, train_step
 from polysense.training.optimizer import learning_rate
 from polysense.training.run import build, load_split, resolve
 
-SENSE = "image"
+MODALITY = "image"
 
 
 def recipe(options: argparse.Namespace) -> RunConfig:
@@ -60,7 +60,7 @@ def recipe(options: argparse.Namespace) -> RunConfig:
             llm=LanguageModelConfig(options.llm),
             encoder=EncoderConfig(options.encoder_kind, options.encoder, **shown),
             connector=ConnectorConfig("mlp", norm=False),
-            modalities={SENSE: {"trim": True, "margin": 0.05}},
+            modalities={MODALITY: {"trim": True, "margin": 0.05}},
             precision="bf16" if options.dtype == "bfloat16" else "fp32",
         ),
         data=DataConfig(options.data, held_out=0.08),

@@ -25,7 +25,7 @@ from polysense.training.allocator import keep_freed_memory
 from polysense.training.objectives import bag_of_words
 from polysense.types import Batch
 
-SENSE = "point"
+MODALITY = "point"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,14 +47,14 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     cloud = {"points": 1024, "groups": 48, "neighbours": 16}
     upm = ConnectorConfig("upm", width=256, layers=1, heads=4, queries=6, feedforward=512)
     llm = some_llm(options)
-    model = with_modalities(llm, [SENSE], upm, options.features, **{SENSE: cloud})
+    model = with_modalities(llm, [MODALITY], upm, options.features, **{MODALITY: cloud})
     clouds = torch.randn(options.clouds, cloud["points"], 6)
-    held = torch.full((options.clouds, 8), model.config.placeholders[SENSE])
+    held = torch.full((options.clouds, 8), model.config.placeholders[MODALITY])
     said = torch.randint(llm.config.vocab_size, (options.clouds, 12))
     batch = Batch(
         input_ids=torch.cat([held, said], dim=1),
         labels=torch.cat([torch.full_like(held, IGNORED), said], dim=1),
-        signals={SENSE: clouds},
+        signals={MODALITY: clouds},
     ).to(options.device)
     trainable = [*model.connector.parameters(), *model.tokenizers.parameters()]
     optimizer = torch.optim.AdamW(trainable, fused=True)

@@ -23,7 +23,7 @@ from polysense.model.llm.text_tokenizer import load_text_tokenizer
 from polysense.model.polysense_model import PolysenseModel
 from polysense.serving.cached_conversation import Session
 
-SENSE = "imu"
+MODALITY = "imu"
 RECORDING = {"samples": 64, "rate": 50.0, "kernel": 8, "stride": 8}
 
 
@@ -38,13 +38,16 @@ def prompts(model: PolysenseModel, rows: int, places: int, words: int) -> dict[s
     mask = torch.ones_like(ids)
     for row in range(rows):
         missing = row * words // (5 * rows)
-        ids[row, missing : missing + places] = model.config.placeholders[SENSE]
+        ids[row, missing : missing + places] = model.config.placeholders[MODALITY]
         mask[row, :missing] = 0
     signals = (
         torch.randn(rows, places, width, generator=generator) * model.input_embeddings.std().cpu()
     )
     inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
-    return {**inputs, "embeddings": {SENSE: signals.to(model.device, model.input_embeddings.dtype)}}
+    return {
+        **inputs,
+        "embeddings": {MODALITY: signals.to(model.device, model.input_embeddings.dtype)},
+    }
 
 
 def converse(session: Session, turns: int, words: int, kept: bool) -> list[list[int]]:
@@ -55,7 +58,7 @@ def converse(session: Session, turns: int, words: int, kept: bool) -> list[list[
     answers = []
     for turn in range(turns):
         content: list[dict[str, Any]] = [{"type": "text", "text": "What is this? " * 12}]
-        content[:0] = [] if turn else [{"type": SENSE, SENSE: motion}]
+        content[:0] = [] if turn else [{"type": MODALITY, MODALITY: motion}]
         messages.append({"role": "user", "content": content})
         if not kept:
             session.reset()
@@ -82,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     llm = some_llm(options)
     connector = ConnectorConfig("mlp", hidden=32)
-    model = with_modalities(llm, [SENSE], connector, 32, **{SENSE: RECORDING}).eval()
+    model = with_modalities(llm, [MODALITY], connector, 32, **{MODALITY: RECORDING}).eval()
     processor = PolysenseProcessor.for_model(model, load_text_tokenizer(options.llm))
     model.config.placeholders = processor.placeholders
     exactly = {"max_new_tokens": options.new, "min_new_tokens": options.new, "do_sample": False}

@@ -1,8 +1,8 @@
 """How time and memory of a training step grow with what is put in.
 
 A step is forward and backward of a connector (UPM) and a frozen LLM, rows packed. It grows by the
-length of one sequence, by the samples of a step, and by the number of senses that share the same
-samples. A slope is the exponent of the fitted power: 1 is in proportion, 2 the square, 0 none.
+length of one sequence, by the samples of a step, and by the number of modalities that share the
+same samples. A slope is the exponent of the fitted power: 1 is in proportion, 2 the square, 0 none.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main() -> None:
             samples: step(one, packed_batch(one, samples, options.words, POSITIONS, 512))
             for samples in options.samples
         },
-        "senses of 16 samples": {
+        "modalities of 16 samples": {
             count: step(several, packed_batch(several, 16, options.words, POSITIONS, 512))
             for count in options.modalities
             for several in [with_modalities(llm, list(MODALITIES)[:count], UPM, FEATURES, **SMALL)]

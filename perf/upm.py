@@ -69,12 +69,12 @@ def main() -> None:
         experts=options.experts,
     )
     place = {"device": options.device, "dtype": getattr(torch, options.dtype)}
-    upm = UniversalProjection(config, ["a sense"], options.width, options.width, 1.0).to(**place)
+    upm = UniversalProjection(config, ["a modality"], options.width, options.width, 1.0).to(**place)
     features = torch.randn(options.signals, options.features, options.width, **place)
 
     def run(project) -> torch.Tensor:
         upm.zero_grad(set_to_none=True)
-        out = project(features, "a sense")
+        out = project(features, "a modality")
         out.square().sum().backward()
         return out.detach()
 

@@ -13,7 +13,7 @@ HEAVY = (
     "accelerate", "av", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "rich", "scipy",
     "soundfile", "tensorboard", "torch", "transformers", "trimesh",
 )  # fmt: skip
-# Libraries that only some senses or commands need, and that take a second or more each.
+# Libraries that only some modalities or commands need, and that take a second or more each.
 OPTIONAL = ("matplotlib", "pandas", "pyarrow", "scipy.signal", "tensorboard", "trimesh")
 
 

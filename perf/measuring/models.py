@@ -1,4 +1,4 @@
-"""Models for benchmarks: an LLM from a folder or at random, and senses whose features are given."""
+"""Models for benchmarks: an LLM from a folder or at random, and modalities with given features."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def with_modalities(
 ) -> PolysenseModel:
     """Return a model with `modalities` around `llm`; the encoder's width is `features`.
 
-    `options` {sense: {option: value}} are the senses' own. Placeholders are ids beyond the
+    `options` {modality: {option: value}} are the modalities' own. Placeholders are ids beyond the
     vocabulary: nothing has a word vector there.
     """
     torch.manual_seed(0)
@@ -93,7 +93,7 @@ def with_modalities(
 def packed_batch(
     model: PolysenseModel, samples: int, words: int, positions: int, budget: int
 ) -> Batch:
-    """Return `samples` of one signal and as many words each, packed; senses take turns.
+    """Return `samples` of one signal and as many words each, packed; modalities take turns.
 
     Features are random, [positions, E]; words are learnt. Rows have up to `budget` tokens.
     """

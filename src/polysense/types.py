@@ -34,7 +34,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Media:
-    """A signal inside a message: `modality` names its sense, `source` is a path or raw object."""
+    """A signal inside a message: `modality` is its name, `source` a path or raw object."""
 
     modality: str
     source: Any
@@ -72,7 +72,7 @@ class Sample:
 
     @property
     def modalities(self) -> str:
-        """The senses of its signals, as "audio+video"; "" for plain text."""
+        """The modalities of its signals, as "audio+video"; "" for plain text."""
         return "+".join(sorted({media.modality for media in self.media}))
 
 

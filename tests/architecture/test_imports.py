@@ -105,7 +105,7 @@ def imported_parts(module: ast.Module, package: str) -> list[tuple[int, str]]:
 
 
 def named_modalities(node: ast.AST) -> list[str]:
-    """The senses a comparison or a match case names literally."""
+    """The modalities a comparison or a match case names literally."""
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
     elif isinstance(node, ast.match_case):
@@ -154,8 +154,8 @@ def test_core_names_no_modality(path: Path) -> None:
         named = named_modalities(node)
         line = getattr(node, "lineno", "?")
         assert not named, (
-            f"{name_of(path)}:{line} asks whether a sense is {named[0]!r}; make the difference a "
-            "method of the modality"
+            f"{name_of(path)}:{line} asks whether a modality is {named[0]!r}; make that a method "
+            "of the modality"
         )
 
 
@@ -176,7 +176,7 @@ def test_imports_are_seen(code: str, layer: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["m == 'image'", "'image' in senses", "m not in ('image', 'sound')",
+    ["m == 'image'", "'image' in modalities", "m not in ('image', 'sound')",
      "match m:\n    case 'image':\n        pass"],
 )  # fmt: skip
 def test_named_modalities_are_seen(code: str) -> None:

@@ -23,5 +23,8 @@ def test_counts_from_0_or_1():
 def test_unknown_commands_and_options_are_one_line(capsys):
     assert "invalid choice: 'asc'" in fails(capsys, "asc", "run")
     error = fails(capsys, "describe", "run", "--nonsense")
-    assert "unrecognized arguments: --nonsense" in error
-    assert error.endswith("--help lists the options)")
+    assert error.endswith(
+        "unrecognized arguments: --nonsense (polysense describe --help lists the options)"
+    )
+    error = fails(capsys, "ask", "run", "a.png", "What?", "--chta")
+    assert "unrecognized arguments: --chta; did you mean --chat? (polysense ask --help" in error

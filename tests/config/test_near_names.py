@@ -16,6 +16,7 @@ STAGE = "stages.words."
     [
         ("lr=1e-4", f"did you mean {STAGE}learning_rate or stages.alignment.learning_rate or"),
         ("epochs=3", f"did you mean {STAGE}epochs or "),
+        ("learning_rte=1", f"did you mean {STAGE}learning_rate or "),
         ("bs=8", f"did you mean {STAGE}batch_size or "),
         (f"{STAGE}lr=1", "did you mean learning_rate?"),
         (f"{STAGE}batch=1", "did you mean batch_size?"),

@@ -10,8 +10,8 @@ from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
 from polysense.types import Media
 
-SENSES = {name: modality() for name, modality in MODALITIES.items()}
-OWN = {modality.caption_prompt for modality in SENSES.values()} | {
+READERS = {name: modality() for name, modality in MODALITIES.items()}
+OWN = {modality.caption_prompt for modality in READERS.values()} | {
     "Provide a one-sentence caption for the provided audio and video."
 }
 
@@ -62,14 +62,14 @@ def test_without_drops_records_of_bad_signals(tmp_path):
 
 def test_tasks_make_conversations_and_name_the_known(tmp_path):
     records = write(tmp_path, lines(3))
-    plain = samples_for("caption", records, SENSES)
+    plain = samples_for("caption", records, READERS)
     assert [s.messages[1].parts[0].text for s in plain] == ["Thing 0.", "Thing 1.", "Thing 2."]
-    asked = samples_for("instruction", records, SENSES)
+    asked = samples_for("instruction", records, READERS)
     assert any(s.messages[1].parts[0].text == "A, b." for s in asked)
     assert all(len(s.media) == 1 for s in asked)
-    assert asked == samples_for("instruction", records, SENSES)
+    assert asked == samples_for("instruction", records, READERS)
     with pytest.raises(PolysenseError, match="did you mean 'caption'"):
-        samples_for("captions", records, SENSES)
+        samples_for("captions", records, READERS)
 
 
 def test_each_sense_is_asked_about_in_its_own_words():
@@ -80,7 +80,7 @@ def test_each_sense_is_asked_about_in_its_own_words():
         for i in range(20)
     ]
     asked: dict[str, set[str]] = {}
-    for sample in samples_for("instruction", records, SENSES):
+    for sample in samples_for("instruction", records, READERS):
         said = sample.messages[0].parts[-1].text
         asked.setdefault(sample.modalities, set()).add(said)
     assert {modality: words & OWN for modality, words in asked.items()} == {

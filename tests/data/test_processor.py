@@ -15,7 +15,7 @@ from polysense.modalities import build_modalities
 
 PIXELS = np.arange(30 * 20 * 3, dtype=np.uint8).reshape(30, 20, 3)
 PICTURE = Image.fromarray(PIXELS)
-SENSES = {"image": {"size": 28}, "imu": {"samples": 40, "rate": 50.0, "kernel": 8, "stride": 4}}
+MODALITIES = {"image": {"size": 28}, "imu": {"samples": 40, "rate": 50.0, "kernel": 8, "stride": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def llm(tmp_path_factory):
 def processor(llm):
     tokenizer = AutoTokenizer.from_pretrained(llm)
     return PolysenseProcessor(
-        tokenizer, build_modalities(SENSES, {}), {"image": 3, "imu": 2}, system="Look."
+        tokenizer, build_modalities(MODALITIES, {}), {"image": 3, "imu": 2}, system="Look."
     )
 
 

@@ -24,7 +24,7 @@ from polysense.recipes.laptop.weights import LaptopData
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "a-new-sense.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [(m[1], m[2]) for m in FENCE.finditer(DOCUMENT.read_text(encoding="utf-8"))]
-SENSE, DATA, ASKING = [text for language, text in BLOCKS if language == "python"]
+MODALITY, DATA, ASKING = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = [
     shlex.split(line)
     for language, text in BLOCKS
@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
         laptop = sys.modules["polysense.recipes.laptop.image_only"]
         patch.setattr(laptop, "laptop_data", lambda folder: random)
         draw_pictures()
-        Path("ecg.py").write_text(SENSE)
+        Path("ecg.py").write_text(MODALITY)
         Path("make_ecg.py").write_text(DATA)
         for words in COMMANDS:
             if words[0] == "python":
@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_sense_is_short():
-    assert len(SENSE.splitlines()) <= 40
+    assert len(MODALITY.splitlines()) <= 40
     assert [words[:2] for words in COMMANDS if words[0] == "polysense"] == [
         ["polysense", command]
         for command in ("train", "ask", "evaluate", "describe", "train", "ask", "ask")
@@ -146,8 +146,8 @@ def test_a_file_that_is_gone_or_moved(folder, tmp_path, capsys):
         assert PolysenseProcessor.from_pretrained(run, modalities=[f"{moved}:Ecg"]).modalities
         succeeds(["describe", str(run), "--modality", str(moved)])
         other = tmp_path / "other.py"
-        other.write_text(SENSE.replace('"ecg"', '"heart"'))
-        with pytest.raises(PolysenseError, match="has no own sense"):
+        other.write_text(MODALITY.replace('"ecg"', '"heart"'))
+        with pytest.raises(PolysenseError, match="has no own modality"):
             PolysenseModel.from_pretrained(run, modalities=[str(other)])
     finally:
         moved.rename(file)

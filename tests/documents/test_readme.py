@@ -66,7 +66,7 @@ def shown(value: object) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with what the documents name; senses that snippets add are dropped again."""
+    """A working folder with what the documents name; modalities that snippets add are dropped."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (40, 30), (200, 30, 30)).save("picture.png")
     tiny_run(tmp_path / "runs" / "demo")

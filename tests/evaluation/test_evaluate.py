@@ -1,6 +1,6 @@
-"""Every sense is asked, ranked and compared within itself.
+"""Every modality is asked, ranked and compared within itself.
 
-On a tiny run of two senses these exercise polysense.evaluation.predictor.
+On a tiny run of two modalities these exercise polysense.evaluation.predictor.
 """
 
 import pytest
@@ -44,7 +44,7 @@ def test_each_sense_is_scored_by_itself(evaluated):
         assert [a.reference for a in result.answers] == [r.caption for r in own]
         assert result.captions == len({r.caption for r in own})
         begins = "A " if result.modality == "image" else "Something "
-        # Neighbours come from the sense itself, although features of all are in one cache.
+        # Neighbours come from the modality itself, although features of all are in one cache.
         assert all(a.neighbour.startswith(begins) for a in result.answers)
         assert all(1 <= a.rank <= result.captions for a in result.answers)
         assert [f.modality for f in result.answers[0].files] == result.modality.split("+")
@@ -90,7 +90,7 @@ def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evalu
     assert motions.trained == 0
     assert all(metric.neighbour is None for metric in motions.metrics)
     assert [answer.neighbour for answer in motions.answers] == ["", ""]
-    assert found.metric("CIDEr").neighbour is None  # not a mean over some of the senses
+    assert found.metric("CIDEr").neighbour is None  # not a mean over some of the modalities
     assert found.metric("CIDEr", "image").neighbour is not None
     with pytest.raises(NothingToEvaluate, match="no held-out sample"):
         evaluate(*parts, Split(pictures, []), settings)

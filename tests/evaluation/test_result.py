@@ -58,7 +58,7 @@ def test_means_count_every_sense_equally():
     found = {metric.name: metric for metric in macro_average((*hand_made().modalities, few))}
     assert found[NAMED].model == pytest.approx((0.53 + 0.31 + 0.9) / 3)
     assert found[NAMED].shuffled == pytest.approx((0.11 + 0.05 + 0.1) / 3)
-    assert found[NAMED].neighbour is None  # not a mean over some of the senses
+    assert found[NAMED].neighbour is None  # not a mean over some of the modalities
     assert found[LABEL].model == pytest.approx((0.31 + 0.9) / 2)
     assert found[NOUN] == Metric(NOUN, 0.53, 0.11, 0.29)
     assert found[FOUND].model == pytest.approx(0.61)

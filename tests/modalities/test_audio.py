@@ -12,7 +12,7 @@ from polysense.errors import PolysenseError
 from polysense.modalities.audio import AudioModality
 from polysense.modalities.transforms.mel_spectrogram import FLOOR, log_mel
 
-SENSE = AudioModality()
+MODALITY = AudioModality()
 RATE = 16_000
 FILLED = 4.2677393 / (2 * 4.5689974)  # what zeros after the end become
 
@@ -23,7 +23,7 @@ def noise(seconds, rate=RATE):
 
 def test_a_spectrogram_is_filled_up_with_zeros_and_then_normalised():
     waveform = noise(2)
-    signal = SENSE.read((waveform, RATE))
+    signal = MODALITY.read((waveform, RATE))
     assert signal.shape == (1, 128, 1024)
     assert signal.dtype == torch.float32
     values = log_mel(waveform.astype(np.float32), RATE, 128)
@@ -36,15 +36,15 @@ def test_a_spectrogram_is_filled_up_with_zeros_and_then_normalised():
 def test_long_sounds_are_cut():
     whole = noise(14)
     expected = torch.from_numpy(log_mel(whole.astype(np.float32), RATE, 128)[:, :1024])
-    signal = SENSE.read((whole, RATE))
+    signal = MODALITY.read((whole, RATE))
     assert torch.allclose(signal[0], (expected + 4.2677393) / (2 * 4.5689974), atol=1e-6)
 
 
 def test_silence_and_moments_of_sound():
-    silent = SENSE.read((np.zeros(RATE * 11), RATE))
+    silent = MODALITY.read((np.zeros(RATE * 11), RATE))
     assert torch.allclose(silent, torch.tensor((math.log(FLOOR) + 4.2677393) / (2 * 4.5689974)))
     for seconds, frames in ((0.1, 8), (0.01, 1)):
-        signal = SENSE.read((noise(seconds), RATE))[0]
+        signal = MODALITY.read((noise(seconds), RATE))[0]
         assert int((signal - FILLED).abs().amax(dim=0).gt(1e-6).sum()) == frames
 
 
@@ -52,39 +52,39 @@ def test_path_string_bytes_and_array_agree(tmp_path):
     waveform = np.stack([noise(1, 44_100)] * 2, axis=1)
     soundfile.write(tmp_path / "a.flac", waveform, 44_100, subtype="PCM_24")
     path = tmp_path / "a.flac"
-    signal = SENSE.read(path)
-    assert torch.equal(signal, SENSE.read(str(path)))
-    assert torch.equal(signal, SENSE.read(path.read_bytes()))
-    assert torch.allclose(signal, SENSE.read((waveform, 44_100)), atol=1e-3)
+    signal = MODALITY.read(path)
+    assert torch.equal(signal, MODALITY.read(str(path)))
+    assert torch.equal(signal, MODALITY.read(path.read_bytes()))
+    assert torch.allclose(signal, MODALITY.read((waveform, 44_100)), atol=1e-3)
 
 
 def test_formats_give_like_spectrograms(tmp_path):
     times = np.arange(RATE * 2) / RATE
     waveform = 0.5 * np.sin(2 * np.pi * (200 + 300 * times) * times)
-    reference = SENSE.read((waveform, RATE))[0, :, 10:180]
+    reference = MODALITY.read((waveform, RATE))[0, :, 10:180]
     soundfile.write(tmp_path / "a.ogg", waveform, RATE)
     soundfile.write(tmp_path / "a.mp3", waveform, RATE)
     write_sound(tmp_path / "a.m4a", "aac", waveform, RATE)
     for name in ("a.ogg", "a.mp3", "a.m4a"):
-        signal = SENSE.read(tmp_path / name)[0, :, 10:180]
+        signal = MODALITY.read(tmp_path / name)[0, :, 10:180]
         heights = (signal.argmax(dim=0) - reference.argmax(dim=0)).abs().float()
         assert heights.mean() < 2, name
 
 
 def test_a_tone_stands_at_its_frequency():
-    signal = SENSE.example()[0]
+    signal = MODALITY.example()[0]
     mel = 1127 * np.log(1 + 440 / 700)
     low, high = (1127 * np.log(1 + hertz / 700) for hertz in (20, 8000))
     assert signal[:, 50].argmax() == round(129 * (mel - low) / (high - low)) - 1
 
 
 def test_tokens_are_the_convolution_row_by_row():
-    tokenizer = SENSE.tokenizer(32)
+    tokenizer = MODALITY.tokenizer(32)
     state = tokenizer.state_dict()
     assert {name: list(value.shape) for name, value in state.items()} == {
         "convolution.weight": [32, 1, 16, 16], "convolution.bias": [32]
     }  # fmt: skip
-    signal = SENSE.read((noise(11), RATE))
+    signal = MODALITY.read((noise(11), RATE))
     tokens = tokenizer(signal[None])
     assert tokens.shape == (1, 1212, 32)
     patch = signal[0, 20:36, 70:86]  # third row of mel bins, eighth place in time
@@ -97,8 +97,8 @@ def test_tokens_are_the_convolution_row_by_row():
 
 
 def test_views_vary_where_there_is_sound_and_nowhere_else():
-    signal = SENSE.read((noise(2), RATE))
-    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2, 3)]
+    signal = MODALITY.read((noise(2), RATE))
+    views = [MODALITY.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2, 3)]
     assert torch.equal(views[0], views[1])
     assert not torch.allclose(views[0], views[2])
     for view in views:
@@ -106,18 +106,18 @@ def test_views_vary_where_there_is_sound_and_nowhere_else():
         assert torch.allclose(view[..., 198:], torch.tensor(FILLED))
         bands = view[0, :, :198].std(dim=1) < 1e-6
         assert bands.sum() < 0.25 * 128
-    assert torch.equal(signal, SENSE.read((noise(2), RATE)))  # left as it was
-    silent = SENSE.read((np.zeros(RATE), RATE))
-    assert torch.allclose(SENSE.augment(silent, torch.Generator()), silent)
+    assert torch.equal(signal, MODALITY.read((noise(2), RATE)))  # left as it was
+    silent = MODALITY.read((np.zeros(RATE), RATE))
+    assert torch.allclose(MODALITY.augment(silent, torch.Generator()), silent)
 
 
 def test_a_picture_has_low_frequencies_below_and_black_after_the_end():
-    picture = SENSE.visualize(SENSE.example())
+    picture = MODALITY.visualize(MODALITY.example())
     assert picture.size == (1024, 3 * 128)
     column = np.asarray(picture.convert("L"))[::3, 50]
-    assert column.argmax() == 127 - int(SENSE.example()[0, :, 50].argmax())
+    assert column.argmax() == 127 - int(MODALITY.example()[0, :, 50].argmax())
     assert picture.getpixel((1000, 64)) == (0, 0, 4)
-    assert SENSE.visualize(torch.full((1, 128, 1024), FILLED)).getpixel((0, 0)) == (0, 0, 4)
+    assert MODALITY.visualize(torch.full((1, 128, 1024), FILLED)).getpixel((0, 0)) == (0, 0, 4)
 
 
 def test_what_is_no_sound_is_refused_in_one_line(tmp_path):
@@ -131,7 +131,7 @@ def test_what_is_no_sound_is_refused_in_one_line(tmp_path):
                         ("empty.mp3", "is empty"), ("cut.flac", "cut short"),
                         ("none.wav", "No such file"), (".", "directory")):  # fmt: skip
         with pytest.raises(PolysenseError, match=words) as caught:
-            SENSE.read(tmp_path / name)
+            MODALITY.read(tmp_path / name)
         assert str(caught.value).startswith(f"sound '{tmp_path / name}'")
         assert "\n" not in str(caught.value)
 
@@ -142,7 +142,7 @@ def test_three_hours_are_refused_by_the_header(tmp_path):
         hours.write(np.zeros(60 * 8000, np.int16))
     hours.close()
     with pytest.raises(PolysenseError, match=r"lasts 10,800 s; .*audio\.max_seconds=3,600"):
-        SENSE.read(tmp_path / "a.flac")
+        MODALITY.read(tmp_path / "a.flac")
     assert AudioModality(max_seconds=20_000).read(tmp_path / "a.flac").shape == (1, 128, 1024)
 
 
@@ -153,7 +153,7 @@ def test_limits_and_wrong_objects(tmp_path):
         with pytest.raises(
             PolysenseError, match=r"must be a path, bytes or a pair \(array, rate\)"
         ):
-            SENSE.read(source)
+            MODALITY.read(source)
 
 
 def test_wrong_options_are_refused():

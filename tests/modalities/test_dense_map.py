@@ -12,7 +12,7 @@ from polysense.modalities.image import ImageModality
 from polysense.modalities.normal import NormalModality
 
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
-SENSES = [DepthModality, NormalModality]
+MODALITIES = [DepthModality, NormalModality]
 
 
 def window(shape, size, fit):
@@ -57,7 +57,7 @@ def test_a_very_long_map_costs_no_memory(fit):
     assert DepthModality(16, fit=fit).read(line).shape == (3, 16, 16)
 
 
-@pytest.mark.parametrize("kind", SENSES)
+@pytest.mark.parametrize("kind", MODALITIES)
 def test_a_pair_is_the_picture_and_its_map(kind, tmp_path):
     single, pair = kind(size=16), kind(size=16, pair=True)
     picture = Image.effect_noise((40, 30), 90).convert("RGB")
@@ -79,7 +79,7 @@ def test_a_pair_is_the_picture_and_its_map(kind, tmp_path):
             pair.read(source)
 
 
-@pytest.mark.parametrize("kind", SENSES)
+@pytest.mark.parametrize("kind", MODALITIES)
 @pytest.mark.parametrize("pair", [False, True])
 def test_views_mirror_half_of_the_time_and_twice_is_nothing(kind, pair):
     modality = kind(size=9, pair=pair)
@@ -96,7 +96,7 @@ def test_views_mirror_half_of_the_time_and_twice_is_nothing(kind, pair):
         assert torch.equal(mirrored[0], signal[0].flip(-1))
 
 
-@pytest.mark.parametrize("kind", SENSES)
+@pytest.mark.parametrize("kind", MODALITIES)
 def test_examples_are_signals_with_pictures(kind):
     for pair, shape, size in ((False, (3, 24, 24), (24, 24)), (True, (2, 3, 24, 24), (48, 24))):
         modality = kind(size=24, pair=pair)
@@ -107,7 +107,7 @@ def test_examples_are_signals_with_pictures(kind):
         assert kind(**vars(modality)) == modality  # as a checkpoint keeps it
 
 
-@pytest.mark.parametrize("kind", SENSES)
+@pytest.mark.parametrize("kind", MODALITIES)
 def test_what_is_refused(kind, tmp_path):
     modality = kind(size=8, max_pixels=99, max_bytes=5000)
     (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01 and more")
@@ -138,7 +138,7 @@ def test_what_is_refused(kind, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", SENSES)
+@pytest.mark.parametrize("kind", MODALITIES)
 def test_wrong_options_are_refused(kind):
     for options in ({"size": 0}, {"fit": "squeeze"}, {"mean": (1, 2)}):
         with pytest.raises(PolysenseError, match=kind.name):

@@ -10,7 +10,7 @@ from PIL import Image
 from polysense.errors import PolysenseError
 from polysense.modalities.depth import DepthModality
 
-SENSE = DepthModality(size=16, mean=(0, 0, 0), std=(1, 1, 1))
+MODALITY = DepthModality(size=16, mean=(0, 0, 0), std=(1, 1, 1))
 METRES = np.array([[0.5, 1, 2, 4], [5, 8, 10, 0]])  # 0: not measured
 
 
@@ -139,7 +139,7 @@ def test_a_picture_shows_near_dark_far_light_and_unknown_white():
 )
 def test_what_is_no_depth(source, words):
     with pytest.raises(PolysenseError, match=words) as caught:
-        SENSE.read(source)
+        MODALITY.read(source)
     assert "\n" not in str(caught.value)
 
 

@@ -24,7 +24,7 @@ def save(path, data, affine=SPACE):
 
 @pytest.fixture
 def brain(tmp_path):
-    """A mask of 20 voxels of a 4 x 5 x 3 volume, and a sense that uses it."""
+    """A mask of 20 voxels of a 4 x 5 x 3 volume, and a modality that uses it."""
     inside = np.zeros((4, 5, 3))
     inside[:, :, 1] = 1
     mask = save(tmp_path / "mask.nii.gz", inside)

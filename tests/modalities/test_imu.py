@@ -11,7 +11,7 @@ from torch.nn import functional
 from polysense.errors import PolysenseError
 from polysense.modalities.imu import ImuModality
 
-SENSE = ImuModality()
+MODALITY = ImuModality()
 NAMES = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
 
 
@@ -39,14 +39,14 @@ def test_every_source_gives_the_same_signal(tmp_path):
         *tmp_path.iterdir(), str(tmp_path / "a.csv"), frame, array, array.T, torch.tensor(array),
         {"imu": tmp_path / "a.npy", "rate": 200}, {"imu": array, "rate": 200.0},
     ]  # fmt: skip
-    first = SENSE.read(frame)
+    first = MODALITY.read(frame)
     assert (first.shape, first.dtype) == ((6, 400), torch.float32)
     for source in sources:
-        assert torch.allclose(SENSE.read(source), first, atol=1e-5)
+        assert torch.allclose(MODALITY.read(source), first, atol=1e-5)
 
 
 def test_scales_are_gravity_and_radians_whatever_the_file_is_in():
-    signal = SENSE.read(table())
+    signal = MODALITY.read(table())
     assert torch.allclose(signal[2], torch.ones(400))
     assert float(signal[5].max()) == pytest.approx(2, abs=0.01)
     other = table()
@@ -74,18 +74,18 @@ def test_the_rate_of_a_mapping_comes_before_all_others():
 
 def test_columns_of_numbers_are_told_apart_by_name_in_any_order():
     frame = table().drop(columns="time")[list(reversed(NAMES))]
-    assert torch.equal(SENSE.read(frame), SENSE.read(motion()))
+    assert torch.equal(MODALITY.read(frame), MODALITY.read(motion()))
     odd = table().rename(columns=dict(zip(NAMES, "pqrstu", strict=True)))
-    assert torch.equal(ImuModality(columns=tuple("pqrstu")).read(odd), SENSE.read(table()))
+    assert torch.equal(ImuModality(columns=tuple("pqrstu")).read(odd), MODALITY.read(table()))
 
 
 def test_an_accelerometer_alone_is_refused_unless_allowed():
     frame = table()[["time", *NAMES[:3]]]
     for source in (frame, motion()[:, :3]):
         with pytest.raises(PolysenseError, match="allow_missing_gyroscope"):
-            SENSE.read(source)
+            MODALITY.read(source)
         signal = ImuModality(allow_missing_gyroscope=True).read(source)
-        assert torch.equal(signal[:3], SENSE.read(motion())[:3])
+        assert torch.equal(signal[:3], MODALITY.read(motion())[:3])
         assert not signal[3:].any()
 
 
@@ -111,7 +111,7 @@ def test_an_accelerometer_alone_is_refused_unless_allowed():
 )
 def test_bad_sources_end_in_one_line(source, words):
     with pytest.raises(PolysenseError, match=words) as caught:
-        SENSE.read(source)
+        MODALITY.read(source)
     assert "\n" not in str(caught.value)
 
 
@@ -138,7 +138,7 @@ def test_bad_options(options):
 
 
 def test_tokenizer_is_onellms_convolution():
-    tokenizer = SENSE.tokenizer(16)
+    tokenizer = MODALITY.tokenizer(16)
     weight = tokenizer.state_dict()["convolution.weight"]
     assert list(tokenizer.state_dict()) == ["convolution.weight"]
     signals = torch.randn(2, 6, 400)
@@ -151,8 +151,8 @@ def test_tokenizer_is_onellms_convolution():
 
 
 def test_augment_turns_both_sensors_alike_and_keeps_lengths():
-    signal = SENSE.read(table())
-    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    signal = MODALITY.read(table())
+    views = [MODALITY.augment(signal, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
     assert views[0].shape == signal.shape
@@ -164,7 +164,7 @@ def test_augment_turns_both_sensors_alike_and_keeps_lengths():
 def test_augment_is_as_strong_as_it_says():
     signal = torch.zeros(6, 400)
     signal[2], signal[5, 200:] = 1.0, 1.0  # upright, and turning from the middle on
-    views = [SENSE.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(150)]
+    views = [MODALITY.augment(signal, torch.Generator().manual_seed(seed)) for seed in range(150)]
     means = torch.stack([view.mean(dim=1) for view in views])
     sizes = means[:, :3].norm(dim=1)
     assert 0.89 < sizes.min() < 0.92
@@ -187,11 +187,11 @@ def test_of_equal_times_the_first_reading_counts():
 
 
 def test_picture_draws_the_traces():
-    picture = SENSE.visualize(SENSE.read(table()))
+    picture = MODALITY.visualize(MODALITY.read(table()))
     assert picture.size == (320, 200)
-    assert picture.tobytes() != SENSE.visualize(SENSE.example()).tobytes()
-    assert SENSE.example().shape == (6, 400)
-    assert SENSE.caption_prompt == "Describe the motion."
+    assert picture.tobytes() != MODALITY.visualize(MODALITY.example()).tobytes()
+    assert MODALITY.example().shape == (6, 400)
+    assert MODALITY.caption_prompt == "Describe the motion."
 
 
 def test_accelerations_may_stay_in_their_unit():

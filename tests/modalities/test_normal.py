@@ -10,7 +10,7 @@ from PIL import Image
 from polysense.errors import PolysenseError
 from polysense.modalities.normal import NormalModality
 
-SENSE = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch")
+MODALITY = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_every_encoding_gives_the_same_directions(normals, tmp_path):
         (saved(normals, "NPY"), 1e-6), (saved(normals, "NPZ"), 1e-6),
         (torch.from_numpy(normals), 1e-6), (Image.fromarray(coded(normals, 255)), 0.01),
     ):  # fmt: skip
-        signal = SENSE.read(source)
+        signal = MODALITY.read(source)
         assert signal.shape == (3, 16, 16)
         assert signal.dtype == torch.float32
         found = as_vectors(signal)
@@ -69,7 +69,7 @@ def test_every_encoding_gives_the_same_directions(normals, tmp_path):
 def test_a_flat_wall_is_recognised_in_either_range():
     wall = np.tile([0.0, 0, 1], (4, 4, 1))
     for source in (wall, (wall + 1) / 2):
-        assert np.abs(as_vectors(SENSE.read(source)) - (0, 0, 1)).max() < 1e-6
+        assert np.abs(as_vectors(MODALITY.read(source)) - (0, 0, 1)).max() < 1e-6
 
 
 def test_background_is_mid_grey():
@@ -77,7 +77,7 @@ def test_background_is_mid_grey():
     picture.paste((200, 10, 10, 0), (0, 0, 16, 4))  # transparent
     picture.paste((0, 0, 0, 255), (0, 4, 16, 8))  # black
     picture.paste((127, 128, 127, 255), (0, 8, 16, 12))  # no direction
-    signal = SENSE.read(picture)
+    signal = MODALITY.read(picture)
     assert torch.equal(signal[:, :12], torch.full((3, 12, 16), 0.5))
     assert signal[2, 12:].min() > 0.99
     padded = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1)).read(
@@ -122,14 +122,14 @@ def test_a_picture_is_the_usual_encoding(normals):
 )
 def test_what_is_no_normal_map(source, words):
     with pytest.raises(PolysenseError, match=words) as caught:
-        SENSE.read(source)
+        MODALITY.read(source)
     assert "\n" not in str(caught.value)
 
 
 def test_tolerance_is_an_option(normals):
     blurred = normals * 0.85
     with pytest.raises(PolysenseError, match=r"is 0\.85, and normal\.tolerance=0\.1"):
-        SENSE.read(blurred)
+        MODALITY.read(blurred)
     modality = NormalModality(size=16, mean=(0, 0, 0), std=(1, 1, 1), fit="stretch", tolerance=0.2)
     assert np.abs(as_vectors(modality.read(blurred)) - expected(normals)).max() < 1e-6
     with pytest.raises(PolysenseError, match=r"normal\.tolerance"):

@@ -11,7 +11,7 @@ import trimesh
 from polysense.errors import PolysenseError
 from polysense.modalities.point import PointModality
 
-SENSE = PointModality(points=256, groups=32, neighbours=8)
+MODALITY = PointModality(points=256, groups=32, neighbours=8)
 
 
 @pytest.fixture
@@ -45,25 +45,25 @@ SUFFIXES = [".npy", ".npz", ".ply", ".pcd", ".xyz", ".txt", ".csv", ".TXT"]
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_file_gives_the_signal_of_the_array(suffix, cloud, tmp_path):
     save(cloud, tmp_path / f"a{suffix}")
-    signal = SENSE.read(tmp_path / f"a{suffix}")
+    signal = MODALITY.read(tmp_path / f"a{suffix}")
     assert signal.shape == (256, 6)
     assert signal.dtype == torch.float32
-    assert torch.allclose(signal, SENSE.read(cloud), atol=1e-5)
-    assert torch.equal(signal, SENSE.read(str(tmp_path / f"a{suffix}")))
-    assert torch.equal(SENSE.read(torch.from_numpy(cloud)), SENSE.read(cloud))
+    assert torch.allclose(signal, MODALITY.read(cloud), atol=1e-5)
+    assert torch.equal(signal, MODALITY.read(str(tmp_path / f"a{suffix}")))
+    assert torch.equal(MODALITY.read(torch.from_numpy(cloud)), MODALITY.read(cloud))
 
 
 @pytest.mark.parametrize("name", ["colors", "colours", "color", "colour", "rgb"])
 def test_colours_of_an_archive_by_any_name(name, cloud, tmp_path):
     np.savez(tmp_path / "a.npz", xyz=cloud[:, :3], **{name: cloud[:, 3:]})
-    assert torch.allclose(SENSE.read(tmp_path / "a.npz"), SENSE.read(cloud), atol=1e-5)
+    assert torch.allclose(MODALITY.read(tmp_path / "a.npz"), MODALITY.read(cloud), atol=1e-5)
 
 
 def test_a_scanners_file_is_known_by_its_suffix(tmp_path):
     text = "2\n0 0 0 7 255 102 0\n1 0 0 7 255 102 0\n"
     for suffix, colour in ((".pts", (1, 0.4, 0)), (".txt", (7 / 255, 1, 0.4))):
         (tmp_path / f"a{suffix}").write_text(text)
-        signal = SENSE.read(tmp_path / f"a{suffix}")
+        signal = MODALITY.read(tmp_path / f"a{suffix}")
         assert torch.allclose(signal[:, 3:], torch.tensor(colour).expand(256, 3), atol=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_views_are_as_varied_as_they_say():
 
 
 def test_centred_scaled_and_thinned(cloud):
-    signal = SENSE.read(cloud)
+    signal = MODALITY.read(cloud)
     assert signal[:, :3].mean(dim=0).abs().max() < 1e-6
     assert signal[:, :3].norm(dim=1).max() == pytest.approx(1, abs=1e-6)
     rows = {tuple(row) for row in cloud[:, 3:].tolist()}
@@ -97,27 +97,27 @@ def test_centred_scaled_and_thinned(cloud):
 
 def test_few_points_are_repeated_and_colourless_ones_grey():
     few = np.array([[0, 0, 0], [2, 0, 0], [0, 0, np.nan]])
-    signal = SENSE.read(few)
+    signal = MODALITY.read(few)
     assert torch.equal(signal[::2, :3], torch.tensor([-1.0, 0, 0]).expand(128, 3))
     assert torch.equal(signal[1::2, :3], torch.tensor([1.0, 0, 0]).expand(128, 3))
     assert torch.all(signal[:, 3:] == torch.tensor(0.4))
-    same = SENSE.read(np.full((9, 3), 7.0))
+    same = MODALITY.read(np.full((9, 3), 7.0))
     assert torch.equal(same[:, :3], torch.zeros(256, 3))
 
 
 def test_far_coordinates_keep_their_digits():
     near = np.random.default_rng(0).random((300, 3))
-    assert torch.allclose(SENSE.read(near + 5e6), SENSE.read(near), atol=1e-6)
+    assert torch.allclose(MODALITY.read(near + 5e6), MODALITY.read(near), atol=1e-6)
 
 
 def test_meshes_are_sampled_on_their_surface(tmp_path):
     ball = trimesh.creation.icosphere(subdivisions=4)
     for suffix in (".obj", ".stl", ".off", ".glb", ".ply"):
         ball.export(tmp_path / f"ball{suffix}")
-        signal = SENSE.read(tmp_path / f"ball{suffix}")
+        signal = MODALITY.read(tmp_path / f"ball{suffix}")
         assert signal.shape == (256, 6)
         assert signal[:, :3].norm(dim=1).min() > 0.7  # centred on the mean of what was drawn
-        assert torch.equal(signal, SENSE.read(tmp_path / f"ball{suffix}"))
+        assert torch.equal(signal, MODALITY.read(tmp_path / f"ball{suffix}"))
 
 
 def defined_tokens(module, signals, groups, neighbours, columns):
@@ -184,7 +184,7 @@ def test_views_turn_about_the_upright_axis(up, cloud):
 
 
 def test_a_picture_of_a_cloud():
-    picture = SENSE.visualize(SENSE.example())
+    picture = MODALITY.visualize(MODALITY.example())
     assert picture.size == (256, 256)
     assert picture.mode == "RGB"
 
@@ -200,17 +200,17 @@ def test_what_is_refused(tmp_path, cloud):
     for modality, source, words in (
         (small, tmp_path / "a.npy", r"24,128 bytes; the limit is point\.max_bytes=9,999"),
         (small, cloud, r"1,000 points; the limit is point\.max_points=999"),
-        (SENSE, tmp_path / "no.ply", r"'.*no\.ply' cannot be read: No such file"),
-        (SENSE, tmp_path / "a.doc", r"suffix '\.doc'; those read: \.ply"),
-        (SENSE, tmp_path / "empty.ply", "is empty"),
-        (SENSE, tmp_path / "two.npz", "holds the arrays a, b; it needs one called 'points'"),
-        (SENSE, tmp_path / "odd.npz", r"has colours \[9, 3\], not \[1000, 3\]"),
-        (SENSE, tmp_path, "directory"),
-        (SENSE, np.full((5, 3), np.nan), "no point whose coordinates are finite"),
-        (SENSE, np.zeros((0, 3)), "holds no points"),
-        (SENSE, np.zeros((5, 4)), r"not float64 \[1, 4\]"),
-        (SENSE, np.array(3.0), "must be numbers"),
-        (SENSE, buffer, "must be a path or array, not BytesIO"),
+        (MODALITY, tmp_path / "no.ply", r"'.*no\.ply' cannot be read: No such file"),
+        (MODALITY, tmp_path / "a.doc", r"suffix '\.doc'; those read: \.ply"),
+        (MODALITY, tmp_path / "empty.ply", "is empty"),
+        (MODALITY, tmp_path / "two.npz", "holds the arrays a, b; it needs one called 'points'"),
+        (MODALITY, tmp_path / "odd.npz", r"has colours \[9, 3\], not \[1000, 3\]"),
+        (MODALITY, tmp_path, "directory"),
+        (MODALITY, np.full((5, 3), np.nan), "no point whose coordinates are finite"),
+        (MODALITY, np.zeros((0, 3)), "holds no points"),
+        (MODALITY, np.zeros((5, 4)), r"not float64 \[1, 4\]"),
+        (MODALITY, np.array(3.0), "must be numbers"),
+        (MODALITY, buffer, "must be a path or array, not BytesIO"),
     ):
         with pytest.raises(PolysenseError, match=words) as caught:
             modality.read(source)

@@ -1,4 +1,4 @@
-"""A range of bytes is read as its own file would be, by every sense; errors name the archive."""
+"""A range of bytes is read as its own file would be, by every modality; errors name the archive."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def sliced(path, name=None, before=b"others' bytes"):
 
 @dataclass(frozen=True)
 class Lines(Modality):
-    """A user's own sense, which knows of paths only."""
+    """A user's own modality, which knows of paths only."""
 
     name = "lines"
 
@@ -44,7 +44,7 @@ class Lines(Modality):
 
 
 def files(folder):
-    """One real file of several senses: (sense, path)."""
+    """One real file of several modalities: (modality, path)."""
     Image.effect_noise((20, 14), 80).convert("RGB").save(folder / "a.png")
     np.savetxt(folder / "b.txt", [1.5, 2, 3])
     np.savetxt(folder / "c.xyz", np.random.default_rng(0).normal(size=(40, 3)))

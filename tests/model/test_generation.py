@@ -197,6 +197,11 @@ def test_what_a_prompt_with_signals_cannot_have_is_refused_by_name(made, name, v
             generate(made, generation_config=GenerationConfig(**{name: value}))
 
 
+def test_what_is_refused_may_be_given_as_what_happens_anyway(made):
+    neutral = {"guidance_scale": 1.0, "encoder_no_repeat_ngram_size": 0, "token_healing": False}
+    assert torch.equal(generate(made, **neutral), generate(made))
+
+
 def test_a_typo_is_refused_by_name(made):
     with pytest.raises(ValueError, match="max_new_token"):
         generate(made, max_new_token=3)
@@ -208,3 +213,5 @@ def test_a_placeholder_becomes_a_word_of_its_row_and_pads_are_none():
     expected = [[7, 7, 5, 7], [0, 6, 6, 4], [0, 0, 0, 0]]
     assert words_only(ids, ids == 99, mask).tolist() == expected
     assert words_only(ids[:1], ids[:1] == 99, None).tolist() == expected[:1]
+    signals_alone = torch.full((1, 3), 99)
+    assert words_only(signals_alone, signals_alone == 99, None).tolist() == [[0, 0, 0]]

@@ -1,7 +1,7 @@
 """The model as a whole: decoding, batches, saving, and that what is frozen stays frozen.
 
 Saving and loading are polysense.model.pretrained.save_load and polysense.model.configuration; the
-sense is an instance of polysense.modalities.base.
+modality is an instance of polysense.modalities.base.
 """
 
 import json

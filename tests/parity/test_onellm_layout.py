@@ -19,7 +19,7 @@ from polysense.modalities import build_modalities
 
 LLM, INNER, VOCABULARY, LAYERS = 4096, 11008, 32000, 32
 WIDTH, TEXT, EXPERTS, BLOCKS, GATED = 1024, 768, 3, 8, 2816
-SENSES = ("image", "video", "audio", "point", "rgbd", "rgbn", "imu", "fmri")
+MODALITIES = ("image", "video", "audio", "point", "rgbd", "rgbn", "imu", "fmri")
 TOKENS = {"audio": 1212, "point": 1024, "imu": 391, "fmri": 8}
 
 
@@ -72,7 +72,7 @@ def release():
         for number in range(BLOCKS):
             place = f"resample_layers.{expert}.{number}"
             own |= {f"{place}.{name}": s for name, s in block(WIDTH, GATED).items()}
-    for modality in SENSES:
+    for modality in MODALITIES:
         own |= layer(f"clip_proj1.{modality}.0", WIDTH, WIDTH) | layer(
             f"clip_proj1.{modality}.1", WIDTH
         )

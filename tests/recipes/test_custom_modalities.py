@@ -1,9 +1,9 @@
-"""--modality exchanges the senses of any recipe, and lets tokenizers learn with the connector."""
+"""--modality exchanges the modalities of any recipe, and trains tokenizers beside the connector."""
 
 from dataclasses import replace
 
 import pytest
-from fixtures.custom_modality import SENSE
+from fixtures.custom_modality import MODALITY
 from fixtures.tiny_model import tiny_config
 
 from polysense.config.overrides import apply, from_json, to_json
@@ -18,7 +18,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def file(tmp_path):
-    (tmp_path / "heat.py").write_text(SENSE)
+    (tmp_path / "heat.py").write_text(MODALITY)
     return tmp_path / "heat.py"
 
 

@@ -10,13 +10,14 @@ import pytest
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES
 from polysense.model.trainable import named
-from polysense.recipes.laptop.onellm import SENSES, progressive
+from polysense.recipes.laptop.onellm import MODALITIES as LAPTOP
+from polysense.recipes.laptop.onellm import progressive
 from polysense.recipes.published.onellm import onellm_7b
 
 
 def test_the_papers_setting():
     config = onellm_7b(Path("data"), "pairs.jsonl")
-    assert set(config.model.modalities) == set(MODALITIES) == set(SENSES)
+    assert set(config.model.modalities) == set(MODALITIES) == set(LAPTOP)
     first, second, third, tuning = config.stages
     assert [stage.batch_size for stage in config.stages] == [5120, 1080, 1080, 512]
     assert [stage.steps for stage in config.stages] == [200_000, 200_000, 100_000, None]

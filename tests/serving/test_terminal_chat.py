@@ -59,7 +59,7 @@ def test_files_and_words_are_shown_in_any_order(conversation, tmp_path):
     assert shown == [red, "is the first,", blue, red, "What differs?"]
     with pytest.raises(PolysenseError, match="this run has image only"):
         conversation.ask("What?", [f"audio:{red}"])
-    with pytest.raises(PolysenseError, match="unknown sense 'imagge'; did you mean 'image'"):
+    with pytest.raises(PolysenseError, match="unknown modality 'imagge'; did you mean 'image'"):
         conversation.ask("What?", [f"imagge:{red}"])
 
 

@@ -1,4 +1,4 @@
-"""Senses are learnt one after the other, and a table says what is left of the earlier ones."""
+"""Modalities are learnt one after the other, and a table says what is left of the earlier ones."""
 
 import json
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ def test_scores_are_laid_out_by_sense_and_stage():
 
 
 def samples_of(captions):
-    """Held-out data that has these captions, one record each, all of a sense "heat"."""
+    """Held-out data that has these captions, one record each, all of a modality "heat"."""
     samples = [
         SimpleNamespace(key=str(number), modalities="heat", metadata={"caption": caption})
         for number, caption in enumerate(captions)

@@ -113,7 +113,7 @@ def test_what_is_not_finite_ends_the_training_before_the_weights_change(loss, gr
     ("kind", "resting"),
     [
         ("mlp", set()),
-        ("upm", {"attention_norm", "ffn_norm", "image", "imu"}),  # queries go by their sense
+        ("upm", {"attention_norm", "ffn_norm", "image", "imu"}),  # queries go by their modality
         ("qformer", {"queries"}),
         ("resampler", {"queries"}),
     ],

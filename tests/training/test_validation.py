@@ -117,7 +117,7 @@ def test_a_batch_is_shuffled_where_every_modality_has_two_signals():
 
 
 def test_a_lone_signal_among_others_does_not_count_as_blind(parts):
-    """Two pictures and a pair of them: the pair is of no other sense, but stands alone."""
+    """Two pictures and a pair of them: the pair is of no other modality, but stands alone."""
     found = losses_of(parts, a_sample(0, "red", words="Red."), a_sample(1, "blue"), a_sample(2))
     pair = losses_of(parts, a_sample(0, "red", words="Red."), a_sample(1, "blue"))
     assert found.shuffled == pytest.approx(pair.shuffled, rel=1e-5)

@@ -15,7 +15,9 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     """Add what `evaluate` takes."""
     add_run(command)
     command.add_argument(
-        "--data", help="score these in place of the run's held-out samples: a manifest, or shards"
+        "--data",
+        help="score these in place of the run's held-out samples: a manifest, a table, a folder or "
+        "shards, as for train",
     )
     command.add_argument(
         "--per-modality",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from polysense.config.checks import LARGEST
@@ -11,6 +12,18 @@ from polysense.config.checks import LARGEST
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, as all of ours are."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does; what a command does not know is its own error, with its help."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self.near(unknown)}")
+        return namespace, unknown
+
+    def near(self, words: list[str]) -> str:
+        """Return the option that the first of the unknown `words` nearly is, as a question."""
+        close = get_close_matches(words[0].partition("=")[0], self._option_string_actions, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the options are listed; exit with code 2."""

@@ -1,4 +1,4 @@
-"""What a model is made of: LLM, encoder, connector, interaction, senses."""
+"""What a model is made of: LLM, encoder, connector, interaction, modalities."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class EncoderConfig:
 
     `pooled_grid` pools a picture's feature map to grid x grid positions (None: keep all).
     `layer` picks a hidden layer of a transformers encoder (-1: last, -2: LLaVA's choice).
-    `token_encoder` is the place of a pretrained transformer, like MiniLM, that the tokens of senses
-    other than pictures go through (None: what `kind` has for them, if anything).
+    `token_encoder` is the place of a pretrained transformer, like MiniLM, that the tokens of
+    modalities other than pictures go through (None: what `kind` has for them, if anything).
     """
 
     kind: str
@@ -91,7 +91,7 @@ class ConnectorConfig:
     One class for all kinds, so that `kind` alone can be changed: a size left at None is the one its
     kind has in its paper, and that number stands where the kind is defined.
 
-    shared       one network for all senses (uni-branch) instead of one a sense (multi-branch)
+    shared       one network for all modalities (uni-branch) instead of one each (multi-branch)
     norm         a LayerNorm on what linear, MLP and Q-Former read, since encoders differ in scale;
                  false: none, as in the papers' released weights
     hidden       inner width of the MLPs (None: the LLM's)
@@ -192,7 +192,7 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parts of a model. `modalities` maps a sense's name to its options; `sources` has the
+    """The parts of a model. `modalities` maps a modality's name to its options; `sources` has the
     "file.py:Class" of those that are a user's own.
 
     `system` is the system message of conversations that bring none (None: the template's own).
@@ -209,6 +209,6 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "model")
-        require(bool(self.modalities), "model.modalities is empty: name at least one sense")
+        require(bool(self.modalities), "model.modalities is empty: name at least one modality")
         for name in self.sources:
             require(name in self.modalities, f"model.sources has {name!r}, model.modalities not")

@@ -24,13 +24,13 @@ class Stage:
     training/objectives/: "next_token", "bag_of_words", or BLIP-2's "itc", "itm", "itg", also added
     up with "+".
 
-    `modalities` restricts the stage to records whose signals are all of these senses (empty: all
-    records; plain text goes with any, in stages in which the LLM learns), and `multi_signal=False`
-    to those of a single signal. With `balance`, each sense is drawn equally often, however many
-    records it has; senses learnt before are replayed by naming them too. `evaluate_forgetting`
-    measures every sense known by the end of the stage, for the forgetting table. `copy_experts`
-    begins the stage with every expert of a UPM as a copy of the first (OneLLM, section 3.2).
-    `steps` counts optimizer steps in place of `epochs`.
+    `modalities` restricts the stage to records whose signals are all of these modalities (empty:
+    all records; plain text goes with any, in stages in which the LLM learns), and
+    `multi_signal=False` to those of a single signal. With `balance`, each modality is drawn equally
+    often, however many records it has; modalities learnt before are replayed by naming them too.
+    `evaluate_forgetting` measures every modality known by the end of the stage, for the forgetting
+    table. `copy_experts` begins the stage with every expert of a UPM as a copy of the first
+    (OneLLM, section 3.2). `steps` counts optimizer steps in place of `epochs`.
 
     `weight_decay` is for matrices; `also_decay` holds patterns, as `trainable` does, of norms,
     biases, queries, tags, gates and the like that decay as well (training/optimizer.py).
@@ -128,8 +128,8 @@ class DataConfig:
 class EvaluationConfig:
     """How a run is scored: what is asked, the length of answers, and how many held-out samples.
 
-    per_modality  at most so many of each sense, spread evenly over those held out (0: all)
-    limit      at most about so many over all senses, shared equally (0: no limit)
+    per_modality  at most so many of each modality, spread evenly over those held out (0: all)
+    limit      at most about so many over all modalities, shared equally (0: no limit)
     """
 
     max_new_tokens: int = 32

@@ -43,7 +43,7 @@ def collate(
 def stack_signals(
     media: Sequence[dict[str, list[torch.Tensor]]], features: Container[str]
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Stack each sense's tensors, sample by sample, as the signals and features of a Batch."""
+    """Stack each modality's tensors, sample by sample, as the signals and features of a Batch."""
     merged: dict[str, list[torch.Tensor]] = {}
     for sample in media:
         for modality, tensors in sample.items():

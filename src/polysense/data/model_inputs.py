@@ -1,7 +1,7 @@
 """What a processor returns, and prompts that are given as text with signals beside them.
 
-In: texts with one placeholder a signal, and signals by the names of their senses. Out: texts where
-each placeholder stands as often as its signal has embeddings, and signals in reading order.
+In: texts with one placeholder a signal, and signals by the names of their modalities. Out: texts
+where each placeholder stands as often as its signal has embeddings, and signals in reading order.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_form(return_tensors: Any, padding: Any) -> None:
 
 
 def given_signals(given: Mapping[str, Any], modalities: Iterable[str]) -> dict[str, Any]:
-    """Return {modality: signals} of arguments named by a sense, or by several of it ("images")."""
+    """Return {modality: signals} of arguments called like a modality, or "images"."""
     names = {form: name for name in modalities for form in (name, f"{name}s")}
     found: dict[str, Any] = {}
     for form, value in given.items():
@@ -64,7 +64,7 @@ def given_signals(given: Mapping[str, Any], modalities: Iterable[str]) -> dict[s
 
 
 def by_text(value: Any, counts: Sequence[int], token: str) -> list[list[Any]]:
-    """Deal the signals of one sense out to texts that hold `counts` places for them.
+    """Deal the signals of one modality out to texts that hold `counts` places for them.
 
     A list of lists has those of each text; else they follow one another. Texts without any place
     get one signal each, if there are as many.
@@ -96,7 +96,7 @@ def placed(
 ) -> tuple[list[str], list[dict[str, list[Any]]]]:
     """Return texts with their placeholders as often as needed, and each text's {modality: sources}.
 
-    Signals of a sense that no text has a place for stand before the text.
+    Signals of a modality that no text has a place for stand before the text.
     """
     texts, media = list(texts), [{} for _ in texts]
     for name, held in placeholders.items():

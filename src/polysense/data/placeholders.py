@@ -14,7 +14,7 @@ def placeholder_token(modality: str) -> str:
 
 
 def add_placeholders(text_tokenizer: Any, modalities: Iterable[str]) -> dict[str, int]:
-    """Give the tokenizer one special token per sense; return {modality: id}."""
+    """Give the tokenizer one special token per modality; return {modality: id}."""
     tokens = {name: placeholder_token(name) for name in modalities}
     text_tokenizer.add_tokens([AddedToken(token, special=True) for token in tokens.values()])
     return {name: text_tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}

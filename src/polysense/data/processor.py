@@ -1,6 +1,6 @@
 """The processor: what users hand a model (messages with files) becomes its inputs.
 
-It owns the text tokenizer with one placeholder per sense, and the senses' readers.
+It owns the text tokenizer with one placeholder per modality, and the modalities' readers.
 """
 
 from __future__ import annotations
@@ -102,11 +102,12 @@ class PolysenseProcessor(ProcessorFiles):
         add_special_tokens: bool = True,
         **given: Any,
     ) -> ModelInputs:
-        """Turn texts, and signals by the names of their senses (`images=`, `audio=`), into inputs.
+        """Turn texts, and signals by the names of their modalities (`images=`, `audio=`), into
+        inputs.
 
         A text is a prompt as `apply_chat_template(tokenize=False)` writes it, with a placeholder
         for each signal; what it says of control tokens holds. Signals without a place stand first.
-        A signal is whatever its sense reads: a path, a picture, an array, a tensor.
+        A signal is whatever its modality reads: a path, a picture, an array, a tensor.
         """
         check_form(return_tensors, padding)
         signals = given_signals({"images": images, **given}, self.modalities)

@@ -1,4 +1,4 @@
-"""A processor's files, beside those of its model: the text tokenizer, and what the senses read.
+"""A processor's files, beside those of its model: the text tokenizer, and what the modalities read.
 
 Loaded again it reads signals, and writes prompts, the same way.
 """
@@ -87,7 +87,7 @@ class ProcessorFiles(ProcessorMixin):
     ) -> Self:
         """Load a processor from the folder, or hub name, of a checkpoint.
 
-        `modalities` says where the files of a user's own senses lie now, if they have moved.
+        `modalities` says where the files of a user's own modalities lie now, if they have moved.
         """
         for option, value in options.items():
             if option not in HANDED and value is not None:

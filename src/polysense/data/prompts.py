@@ -2,7 +2,7 @@
 
 "caption" is the alignment task: signal in, caption out, no words around it, and documents as they
 are (VILA, arXiv 2312.07533: interleaved data belongs there). "instruction" makes questions from
-captions and categories, among them what the sense itself says to be captioned
+captions and categories, among them what the modality itself says to be captioned
 (`Modality.caption_prompt`), and takes conversations as they are. "answer" is alignment on
 conversations alone, as LLaVA's own captions come: signal in, the first answer out. Which phrasing a
 record gets is a function of its key, so that data are the same in every run.
@@ -19,9 +19,9 @@ from polysense.modalities import Modality
 from polysense.modalities.base import caption_prompt
 from polysense.types import Media, Message, Sample, Text
 
-Senses = Mapping[str, Modality]
+Modalities = Mapping[str, Modality]
 
-# The first is the question that evaluation asks; the third is the sense's own.
+# The first is the question that evaluation asks; the third is the modality's own.
 CAPTION_QUESTIONS = (
     "What is this?",
     "Describe the {modality}.",
@@ -41,8 +41,8 @@ def chosen_by(key: str, count: int) -> int:
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % count
 
 
-def question_for(record: Record, questions: Sequence[str], modalities: Senses) -> str:
-    """Choose a phrasing by the record's key and fill in the name of its sense, or its own words."""
+def question_for(record: Record, questions: Sequence[str], modalities: Modalities) -> str:
+    """Choose a phrasing by the record's key; fill in its modality's name, or its own words."""
     chosen = questions[chosen_by(f"question {record.key}", len(questions))]
     names = list(dict.fromkeys(media.modality for media in record.media))
     together = " and ".join(names)
@@ -61,7 +61,7 @@ def metadata(record: Record) -> dict[str, str]:
     return {"caption": record.caption, "category": record.category}
 
 
-def caption_samples(records: Sequence[Record], modalities: Senses) -> list[Sample]:
+def caption_samples(records: Sequence[Record], modalities: Modalities) -> list[Sample]:
     """One sample a captioned record: its signals, then its caption; and every document."""
     return [
         Sample(
@@ -74,7 +74,7 @@ def caption_samples(records: Sequence[Record], modalities: Senses) -> list[Sampl
     ]
 
 
-def answer_samples(records: Sequence[Record], modalities: Senses) -> list[Sample]:
+def answer_samples(records: Sequence[Record], modalities: Modalities) -> list[Sample]:
     """One sample a conversation that begins with signals: these, then the first answer.
 
     LLaVA's pretraining drops the question so; of a longer conversation, the later turns too.
@@ -91,7 +91,7 @@ def answer_samples(records: Sequence[Record], modalities: Senses) -> list[Sample
     return samples
 
 
-def instruction_samples(records: Sequence[Record], modalities: Senses) -> list[Sample]:
+def instruction_samples(records: Sequence[Record], modalities: Modalities) -> list[Sample]:
     """Conversations as they are; of a captioned record, two questions: what it is, and another
     about its caption or its category.
 
@@ -113,14 +113,14 @@ def instruction_samples(records: Sequence[Record], modalities: Senses) -> list[S
     return samples
 
 
-TASKS: dict[str, Callable[[Sequence[Record], Senses], list[Sample]]] = {
+TASKS: dict[str, Callable[[Sequence[Record], Modalities], list[Sample]]] = {
     "caption": caption_samples,
     "answer": answer_samples,
     "instruction": instruction_samples,
 }
 
 
-def samples_for(task: str, records: Sequence[Record], modalities: Senses) -> list[Sample]:
+def samples_for(task: str, records: Sequence[Record], modalities: Modalities) -> list[Sample]:
     """Return the samples of the task called `task`; `modalities` are those of the records."""
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)

@@ -69,7 +69,7 @@ class Record:
 
     @property
     def modalities(self) -> str:
-        """The senses of its signals, as "audio+video"."""
+        """The modalities of its signals, as "audio+video"."""
         return "+".join(sorted({media.modality for media in self.media}))
 
     @property

@@ -1,8 +1,8 @@
 """The nearest-neighbour baseline: what one would say without a language model.
 
-It answers with the caption of the most similar training sample of the same sense, by what the
-cache keeps: the frozen encoder's features, or signals where the sense's tokenizer learns. A sample
-that is itself trained on, under another name, measures memory: it is left out of the scores.
+It answers with the caption of the most similar training sample of the same modality, by what the
+cache keeps: the frozen encoder's features, or signals where the modality's tokenizer learns. A
+sample that is itself trained on, under another name, measures memory: it is left out of the scores.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def nearest(
 ) -> list[tuple[Record, float]]:
     """Return for each record the nearest of `train` and their cosine; [] where there is none.
 
-    All records are of one sense, or one combination; the cosine is the mean over their signals.
+    All records are of one modality, or one combination; the cosine is the mean over their signals.
     Training records are met one by one: memory holds the vectors of `records` only.
     """
     if not train:

@@ -40,7 +40,7 @@ def print_evaluation(evaluation: Evaluation, console: Console, shown: int = 12) 
 
 
 def unrecorded(evaluation: Evaluation) -> dict[str, list[str]]:
-    """Return {source: senses} of what was simulated or rendered, by its own account."""
+    """Return {source: modalities} of what was simulated or rendered, by its own account."""
     found: dict[str, list[str]] = {}
     for result in evaluation.modalities:
         for source in result.sources:
@@ -107,7 +107,7 @@ def recall_cells(metric: Metric, candidates: str) -> list[str]:
 
 
 def example_table(evaluation: Evaluation, shown: int) -> Table:
-    """Return a table of about `shown` samples, as many of each sense, at least two.
+    """Return a table of about `shown` samples, as many of each modality, at least two.
 
     A sample is called by the end of its key, in one line: a long path would fold over many.
     """

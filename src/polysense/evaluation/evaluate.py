@@ -1,4 +1,4 @@
-"""A run's scores on its held-out records, sense by sense.
+"""A run's scores on its held-out records, modality by modality.
 
 Records are grouped by what their signals are ("audio", "audio+video"); each group is captioned,
 ranked and compared within itself, so that no score comes from telling a sound from a picture. With
@@ -50,7 +50,7 @@ class NothingToEvaluate(PolysenseError):
 def evaluate(
     model: Any, processor: Any, cache: FeatureCache, split: Split, config: EvaluationConfig
 ) -> Evaluation:
-    """Score a model on held-out records of every sense, as many as `config` says."""
+    """Score a model on held-out records of every modality, as many as `config` says."""
     evaluator = Predictor(model, processor, cache, config)
     train, held_out = by_modalities(split.train), by_modalities(split.held_out)
     if not held_out:
@@ -70,6 +70,8 @@ def evaluate(
             alone = len(modalities_of(chosen.records))
             passes = 2 + (2 * alone if alone > 1 else 0)  # captions and their ranks; of each alone
             task = progress.add_task(f"asking: {modality}", total=passes * len(chosen.records))
+            if not console.is_terminal:
+                console.print(f"asking: {modality}, {len(chosen.records)} samples", soft_wrap=True)
             results.append(
                 score_modality(evaluator, chosen, records, known, partial(progress.advance, task))
             )
@@ -79,7 +81,7 @@ def evaluate(
 
 
 def by_modalities(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group captioned records by their senses, single ones first; plain text has none."""
+    """Group captioned records by their modalities, single ones first; plain text has none."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.media and record.caption:
@@ -88,7 +90,7 @@ def by_modalities(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def most_of_each(config: EvaluationConfig, modalities: int) -> int:
-    """Return how many samples of each sense to take; 0 is all."""
+    """Return how many samples of each modality to take; 0 is all."""
     counts = (config.per_modality, -(-config.limit // modalities))
     return min((count for count in counts if count), default=0)
 
@@ -100,7 +102,7 @@ def score_modality(
     train: Sequence[Record],
     advance: Advance,
 ) -> ModalityResult:
-    """Score those of a sense's held-out records that are `asked` about."""
+    """Score those of a modality's held-out records that are `asked` about."""
     chosen, nearest = asked.records, asked.neighbours
     everything = [*train, *held_out]
     labels = are_labels([record.caption for record in everything])
@@ -199,5 +201,5 @@ def protocol(config: EvaluationConfig) -> dict[str, str]:
         "shuffled": "the same outputs against other samples' captions: mean over up to 8 samples "
         "whose caption is another",
         "nearest neighbour": "caption of the most similar training sample of the modality, by the "
-        "cosine of encoder features, or of signals where the sense's tokenizer learns",
+        "cosine of encoder features, or of signals where the modality's tokenizer learns",
     }

@@ -1,7 +1,7 @@
 """Asking a model about records: the captions it says, and how likely it finds given ones.
 
-In: records whose features or signals are cached. Everything here is for records of one sense, or
-one combination of senses, whose signals stack.
+In: records whose features or signals are cached. Everything here is for records of one modality, or
+one combination of modalities, whose signals stack.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What an evaluation found, sense by sense, and the file it is kept in.
+"""What an evaluation found, modality by modality, and the file it is kept in.
 
-A sense here is what a record's signals are, alone or together: "audio", "audio+video". Each figure
-is the model's and stands beside the shuffled-input and the nearest-neighbour baseline's. Accuracy,
-recall and BLEU are kept as shares of 1, CIDEr from 0 to 10; people read all of them times 100.
+A modality here is what a record's signals are, alone or together: "audio", "audio+video". Each
+figure is the model's and stands beside the shuffled-input and the nearest-neighbour baseline's.
+Accuracy, recall and BLEU are kept as shares of 1, CIDEr from 0 to 10; people read all of them times
+100.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from polysense.config.overrides import from_json
 from polysense.errors import PolysenseError
 
 FILE = "evaluation.json"
-NAMED = "accuracy"  # of every sense: one of the two below
+NAMED = "accuracy"  # of every modality: one of the two below
 LABEL, NOUN = f"{NAMED} (exact match)", f"{NAMED} (head noun)"
 CORRECTED = ", prior-corrected (PMI)"
 FOUND = f"recall@1{CORRECTED}"
@@ -27,7 +28,7 @@ RANK = "median rank"
 
 @dataclass(frozen=True)
 class File:
-    """A signal's file, and the sense that reads it."""
+    """A signal's file, and the modality that reads it."""
 
     modality: str
     path: str
@@ -37,8 +38,8 @@ class File:
 class Prediction:
     """One held-out sample: the truth, the model's caption, and the nearest neighbour's (or "").
 
-    `rank` is the true caption's among the sense's `captions`, 1 being best, their own probability
-    taken out.
+    `rank` is the true caption's among the modality's `captions`, 1 being best, their own
+    probability taken out.
     """
 
     key: str
@@ -66,7 +67,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class ModalityResult:
-    """Scores of one sense.
+    """Scores of one modality.
 
     trained, held_out  its records on either side of the split
     captions           distinct captions of the samples that were scored, to choose from
@@ -92,7 +93,7 @@ class ModalityResult:
 
     @property
     def named(self) -> Metric:
-        """Accuracy: exact matches where the sense has few captions, else of head nouns."""
+        """Accuracy: exact matches where the modality has few captions, else of head nouns."""
         return metric_called(LABEL if self.labels else NOUN, self.metrics)
 
     @property
@@ -103,7 +104,7 @@ class ModalityResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All scores of a run: of each sense, and `figures`, their means. `method` says how made."""
+    """All scores of a run: of each modality, and `figures`, their means. `method` says how made."""
 
     modalities: tuple[ModalityResult, ...]
     metrics: tuple[Metric, ...]
@@ -111,15 +112,15 @@ class Evaluation:
 
     @property
     def scored(self) -> int:
-        """How many held-out samples were asked about, over all senses."""
+        """How many held-out samples were asked about, over all modalities."""
         return sum(result.scored for result in self.modalities)
 
     def modality(self, name: str) -> ModalityResult:
-        """Return the result of the sense called `name`."""
+        """Return the result of the modality called `name`."""
         return next(result for result in self.modalities if result.modality == name)
 
     def metric(self, name: str, modality: str = "") -> Metric:
-        """Return the figure called `name`, of one sense or the mean over all."""
+        """Return the figure called `name`, of one modality or the mean over all."""
         return metric_called(name, self.modality(modality).metrics if modality else self.metrics)
 
     def save(self, folder: Path, name: str = FILE) -> None:
@@ -146,9 +147,9 @@ def read_evaluated(path: Path) -> Evaluation | None:
 
 
 def macro_average(modalities: tuple[ModalityResult, ...]) -> tuple[Metric, ...]:
-    """Return each figure's mean over the senses that have it, every sense counting equally.
+    """Return each figure's mean over the modalities that have it, every modality counting equally.
 
-    Median ranks are left out: senses have different numbers of captions to choose from.
+    Median ranks are left out: modalities have different numbers of captions to choose from.
     """
     rows = {NAMED: [result.named for result in modalities]}
     for metric in (metric for result in modalities for metric in result.metrics):
@@ -166,6 +167,6 @@ def macro_average(modalities: tuple[ModalityResult, ...]) -> tuple[Metric, ...]:
 
 
 def mean_of(values: list[float | None]) -> float | None:
-    """Return the mean of values, or None unless all are there: else it would be of other senses."""
+    """Return the mean of values, or None unless all are there: it would be of others."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None

@@ -90,7 +90,7 @@ def load_initial(branches: Iterable[Any], path: str) -> str:
     load = load_bert
     if checked(path, AutoConfig.from_pretrained).model_type == "blip-2":
         load = load_retrieval
-    # The branches of all senses are alike: one account says it of each.
+    # The branches of all modalities are alike: one account says it of each.
     accounts = [load(branch, path) for branch in branches]
     placed, new, left = accounts[0]
     return f"Q-Former from {path}: {placed} tensors; new: {short(new)}; left out: {short(left)}"

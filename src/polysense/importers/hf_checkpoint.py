@@ -24,7 +24,7 @@ from polysense.errors import PolysenseError
 from polysense.model.hub import load_pretrained
 
 LLM, ENCODER = "llm", "encoder"  # the folders an importer writes
-SENSE = "image"  # what all families of transformers perceive
+MODALITY = "image"  # what all families of transformers perceive
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Imported:
     connector  what the connector is built as
     fill       loads what is ours (the connector, tokenizers) into a PolysenseModel, strictly
     template   name of the chat template for an LLM that has none (data/chat/chat_templates.py)
-    modalities {sense: its options}, besides those that the encoder's pictures need
+    modalities {modality: its options}, besides those that the encoder's pictures need
     interaction how the LLM sees what the connector makes
     account    where the checkpoint's tensors went, for imported.json; empty: all were placed
     """
@@ -46,7 +46,7 @@ class Imported:
     text_tokenizer: Any
     template: str
     instruction_tokenizer: Any = None
-    modalities: dict[str, dict[str, Any]] = field(default_factory=lambda: {SENSE: {}})
+    modalities: dict[str, dict[str, Any]] = field(default_factory=lambda: {MODALITY: {}})
     fusion: FusionConfig = field(default_factory=FusionConfig)
     import_summary: dict[str, Any] = field(default_factory=dict)
 
@@ -181,4 +181,4 @@ def write_parts(
 
 def branch_of(model: nn.Module) -> Any:
     """Return the one branch of an imported model's connector."""
-    return model.get_submodule(f"connector.branches.{SENSE}")
+    return model.get_submodule(f"connector.branches.{MODALITY}")

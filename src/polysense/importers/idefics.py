@@ -23,7 +23,7 @@ from polysense.config import ConnectorConfig, EncoderConfig, FusionConfig
 from polysense.errors import PolysenseError
 from polysense.importers.hf_checkpoint import (
     ENCODER,
-    SENSE,
+    MODALITY,
     Imported,
     branch_of,
     picture_values,
@@ -225,4 +225,4 @@ def fill(
         given = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         load_strictly(module, names, given, what)
     with torch.no_grad():
-        model.fusion.placeholder_embeddings[SENSE].copy_(word)
+        model.fusion.placeholder_embeddings[MODALITY].copy_(word)

@@ -33,14 +33,14 @@ MODALITIES: dict[str, type[Modality]] = {
 
 
 def modality_class(name: str) -> type[Modality]:
-    """Return the class of the sense called `name`, or of "file.py:Class", a user's own.
+    """Return the class of the modality called `name`, or of "file.py:Class", a user's own.
 
     Raises PolysenseError: of an unknown name it lists the known ones.
     """
     if names_a_file(name):
         modality = modality_from_file(name)
         if modality.name in MODALITIES:
-            raise PolysenseError(f"{name}: {modality.name!r} is a sense of Polysense: rename yours")
+            raise PolysenseError(f"{name}: {modality.name!r} belongs to Polysense: rename yours")
         return modality
     if name not in MODALITIES:
         raise unknown_name("modality", name, MODALITIES)
@@ -50,7 +50,7 @@ def modality_class(name: str) -> type[Modality]:
 def modality_of_extension(ending: str, modalities: Iterable[str]) -> str:
     """Return which of `modalities` a file's ending means, "" for none.
 
-    "depth.png" names its sense; "png", and "0.png", mean the sense that claims it: one of the
+    "depth.png" names its modality; "png", and "0.png", mean the modality that claims it: one of the
     package, or of a user's own whose file has been loaded.
     """
     first, modalities = ending.partition(".")[0], list(modalities)
@@ -64,12 +64,12 @@ def modality_of_extension(ending: str, modalities: Iterable[str]) -> str:
 def build_modalities(
     options: Mapping[str, dict[str, Any]], sources: Mapping[str, str]
 ) -> dict[str, Modality]:
-    """Build senses from {name: options}; `sources` has the "file.py:Class" of users' own."""
+    """Build modalities from {name: options}; `sources` has the "file.py:Class" of users' own."""
     modalities = {}
     for name, values in options.items():
         modality = modality_class(sources.get(name, name))
         if modality.name != name:
-            raise PolysenseError(f"{sources[name]} is the sense {modality.name!r}, not {name!r}")
+            raise PolysenseError(f"{sources[name]} is the modality {modality.name!r}, not {name!r}")
         modalities[name] = from_json(modality, values, f"model.modalities.{name}")
     return modalities
 

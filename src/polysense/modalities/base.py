@@ -1,6 +1,6 @@
-"""The contract of a sense: how a raw file becomes a signal, and which tokenizer reads it.
+"""The contract of a modality: how a raw file becomes a signal, and which tokenizer reads it.
 
-A new sense is one class with this shape, in this folder or in a user's own file. The core never
+A new modality is one class with this shape, in this folder or in a user's own file. The core never
 asks which modality it holds: it calls these methods.
 """
 
@@ -26,16 +26,16 @@ def caption_prompt(what: str) -> str:
 
 @dataclass(frozen=True)
 class Modality(ABC):
-    """A sense. Subclasses are frozen dataclasses whose fields are its options (sizes, limits).
+    """A modality. Subclasses are frozen dataclasses whose fields are its options (sizes, limits).
 
-    `name` is the sense's name in configurations, messages and manifests. Options are written to
+    `name` is the modality's name in configurations, messages and manifests. Options are written to
     the checkpoint, so that a signal is read the same way when the model is loaded again.
 
     uses_vision_encoder   a signal is a picture [3, S, S], or several [frames, 3, S, S] whose
                  features are averaged: a vision encoder cuts it into patches itself, and takes no
                  tokens of it
-    extensions   of files that are this sense's where nothing else says so, like "jpg": those that
-                 no other sense claims
+    extensions   of files that are this modality's where nothing else says so, like "jpg": those
+                 that no other modality claims
     shared_endings   of files that it reads as well as others do, like a depth map's "png"
     instruction  what a user says to have a signal captioned (OneLLM's prompts, appendix)
     """
@@ -47,7 +47,7 @@ class Modality(ABC):
 
     @property
     def caption_prompt(self) -> str:
-        """The paper's caption prompt, with the sense's name in it."""
+        """The paper's caption prompt, with the modality's name in it."""
         return caption_prompt(self.name.replace("_", " "))
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A sense from a user's own file: "ecg.py:Ecg", or "ecg.py" where the file holds one sense.
+"""A modality from a user's own file: "ecg.py:Ecg", or "ecg.py" where the file holds one modality.
 
 Loading the file runs it. That happens only to a file that the user names, on the command line or in
 Python, or named when training the run that is loaded (`modality_sources`).
@@ -23,7 +23,7 @@ from polysense.modalities.base import Modality
 
 PREFIX = "polysense_sense_"  # of the loaded modules' names
 
-# Words that manifests and messages use beside the senses' names.
+# Words that manifests and messages use beside the modalities' names.
 RESERVED = (
     "caption category question answer messages conversations document key id group split source "
     "model type text path role content"
@@ -39,14 +39,14 @@ def split_source(source: str) -> tuple[str, str]:
 
 
 def names_a_file(name: str) -> bool:
-    """Whether `name` means a file, not a sense of the package."""
+    """Whether `name` means a file, not a modality of the package."""
     return split_source(name)[0].endswith(".py")
 
 
 def modality_from_file(source: str) -> type[Modality]:
-    """Load the file of `source`, once, and return its sense's class.
+    """Load the file of `source`, once, and return its modality's class.
 
-    Raises PolysenseError where the file is missing or fails, or the class is not there or no sense.
+    Raises PolysenseError where the file is missing or fails, or holds no such class or no modality.
     """
     file, wanted = split_source(source)
     if not file.endswith(".py"):
@@ -63,7 +63,7 @@ def modality_from_file(source: str) -> type[Modality]:
         if len(own) != 1:
             found = f"{len(own)} ({', '.join(own)})" if own else "none"
             raise PolysenseError(
-                f"{file} must hold one sense, a class derived from Modality, and holds {found}: "
+                f"{file} must hold one modality, a class derived from Modality, and holds {found}: "
                 f"write it, or name the one that is meant, {file}:Name"
             )
         wanted = next(iter(own))
@@ -71,7 +71,7 @@ def modality_from_file(source: str) -> type[Modality]:
         raise unknown_name(f"class in {file}:", wanted, own)
     if wanted not in own:
         raise PolysenseError(
-            f"{wanted} in {file} is no sense: derive it from polysense.modalities.Modality"
+            f"{wanted} in {file} is no modality: derive it from polysense.modalities.Modality"
         )
     check_modality(own[wanted], f"{wanted} in {file}")
     return own[wanted]
@@ -82,13 +82,13 @@ def load_file(path: Path) -> ModuleType:
     """Run a Python file as a module of its own name; what it raises becomes one line."""
     if not path.is_file():
         raise PolysenseError(
-            f"sense file {str(path)!r} does not exist: name the Python file of the sense, with "
+            f"modality file {str(path)!r} does not exist: name the modality's Python file, with "
             "--modality or modalities=[...]"
         )
     name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PolysenseError(f"sense file {str(path)!r} cannot be loaded")
+        raise PolysenseError(f"modality file {str(path)!r} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
@@ -96,7 +96,7 @@ def load_file(path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PolysenseError(f"sense file {str(path)!r} fails: {reason}") from error
+        raise PolysenseError(f"modality file {str(path)!r} fails: {reason}") from error
     return module
 
 
@@ -113,7 +113,7 @@ def check_modality(modality: type[Modality], where: str) -> None:
 
 
 def loaded_senses() -> dict[str, type[Modality]]:
-    """Return {name: class} of the users' own senses whose files have been run."""
+    """Return {name: class} of the users' own modalities whose files have been run."""
     modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
     return {
         value.name: value
@@ -136,7 +136,7 @@ def source_of(modality: type[Modality]) -> str:
 def modality_sources(
     noted: Mapping[str, str], modalities: Sequence[str], name: str | Path
 ) -> dict[str, str]:
-    """Return where a checkpoint's own senses lie: as named in `modalities`, else as noted.
+    """Return where a checkpoint's own modalities lie: as named in `modalities`, else as noted.
 
     Files are run, so what a checkpoint notes is followed only in a folder on this disk and to a
     whole path, as training writes it. A hub's checkpoint, or a relative path, chooses no code.
@@ -144,7 +144,7 @@ def modality_sources(
     given = {modality.name: source_of(modality) for modality in map(modality_from_file, modalities)}
     if unknown := sorted(set(given) - set(noted)):
         raise PolysenseError(
-            f"checkpoint {str(name)!r} has no own sense {unknown[0]!r}; it has "
+            f"checkpoint {str(name)!r} has no own modality {unknown[0]!r}; it has "
             f"{', '.join(noted) or 'none'}"
         )
     local = Path(name).expanduser().is_dir()
@@ -152,7 +152,7 @@ def modality_sources(
         path = Path(split_source(source)[0])
         if modality not in given and not (local and path == path.resolve()):
             raise PolysenseError(
-                f"checkpoint {str(name)!r} needs the sense {modality!r} from a file of its "
+                f"checkpoint {str(name)!r} needs the modality {modality!r} from a file of its "
                 f"author's ({source}), which is not run unasked: get it, read it, and name it with "
                 "--modality or modalities=[...]"
             )

@@ -80,7 +80,7 @@ class MapModality(Modality):
         """Return a map [S, S, 3] in 0..1 as uint8 colours for people."""
 
     def read(self, source: Any) -> torch.Tensor:
-        """Decode a map, or a pair; in a pair each part is anything its own sense reads.
+        """Decode a map, or a pair; in a pair each part is anything its own modality reads.
 
         Raises PolysenseError, in one line that names the file, where the source is missing,
         damaged, no map of this kind or over a limit.

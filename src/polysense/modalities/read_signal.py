@@ -1,8 +1,8 @@
 """Signals that are no plain file: a range of bytes in an archive, or several files that make one.
 
-Senses read paths, and a user's own sense may know nothing else. So a range of bytes is laid out as
-a file of the same ending for the time of reading, and errors name the archive in its place. Both
-kinds are hashable, as everything is that caches look up.
+Modalities read paths, and a user's own modality may know nothing else. So a range of bytes is laid
+out as a file of the same ending for the time of reading, and errors name the archive in its place.
+Both kinds are hashable, as everything is that caches look up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from polysense.modalities.sources.file_parts import FileSlice, laid_out, parts_o
 
 
 def read_signal(modality: Modality, source: Any) -> torch.Tensor:
-    """Return what `sense` reads of a source, wherever its bytes lie.
+    """Return what `modality` reads of a source, wherever its bytes lie.
 
     Raises PolysenseError, in one line that names the source; its limit on bytes is checked first.
     """
@@ -31,7 +31,7 @@ def read_signal(modality: Modality, source: Any) -> torch.Tensor:
 
 
 def suits(modality: Modality, source: Any) -> bool:
-    """Whether a source, wherever its bytes lie, is of the kind of `sense`."""
+    """Whether a source, wherever its bytes lie, is of the kind of `modality`."""
     try:
         with as_files(modality, source) as files:
             return modality.suits(files)

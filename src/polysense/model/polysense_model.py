@@ -3,7 +3,7 @@
     signal -> tokenizer -> encoder -> connector -> interaction -> LLM
 
 The interaction puts embeddings among the LLM's words, or shows them to its layers.
-Everything is found by the modality's name; nothing here knows a particular sense.
+Everything is found by the modality's name; nothing here knows a particular modality.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Instructions = dict[str, dict[str, torch.Tensor]]  # {modality: {text_ids, text_
 
 
 class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedModel):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """An LLM with senses.
+    """An LLM with modalities.
 
     tokenizers  {modality: signal -> tokens}
     encoder     tokens -> features [N, F, E]; frozen and referenced unless a stage learns it

@@ -1,4 +1,4 @@
-"""Any recipe with other senses: those a user names, of the package or from a file of their own."""
+"""Any recipe with other modalities: those a user names, the package's or one's own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TRIAL_WIDTH = 64  # of a tokenizer that is built only to see whether it has para
 
 
 def with_modalities(config: RunConfig, named: Sequence[str]) -> RunConfig:
-    """Return `config` with exactly the senses `named` ("image", "ecg.py", "ecg.py:Ecg").
+    """Return `config` with exactly the modalities `named` ("image", "ecg.py", "ecg.py:Ecg").
 
-    Senses of the recipe keep its options. A tokenizer with parameters begins at random, so it
+    Modalities of the recipe keep its options. A tokenizer with parameters begins at random, so it
     learns wherever the connector does.
     """
     classes = {modality.name: modality for modality in map(modality_class, named)}
@@ -38,7 +38,7 @@ def with_modalities(config: RunConfig, named: Sequence[str]) -> RunConfig:
 
 
 def adapt(stage: Stage, modalities: Collection[str], learning: tuple[str, ...]) -> Stage | None:
-    """Return a stage for these senses only; None where it was for others alone."""
+    """Return a stage for these modalities only; None where it was for others alone."""
     kept = tuple(modality for modality in stage.modalities if modality in modalities)
     if stage.modalities and not kept:
         return None

@@ -34,7 +34,7 @@ FETCHED: dict[str, Fetched] = {
     laptop_data.ENCODER: Fetched(laptop_data.fetch_encoder, "EfficientNet-Lite0"),
     laptop_data.SENTENCES: Fetched(laptop_data.fetch_minilm, "MiniLM"),
     laptop_pictures.MANIFEST: Fetched(laptop_pictures.prepare_pictures, "Tux Paint's pictures"),
-    onellm_data.MANIFEST: Fetched(onellm_data.prepare, "signals of eight senses"),
+    onellm_data.MANIFEST: Fetched(onellm_data.prepare, "signals of eight modalities"),
 }
 
 

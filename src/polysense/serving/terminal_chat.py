@@ -95,13 +95,13 @@ class Conversation:
             if tell:
                 print(f"reading {word} as {modality}", file=sys.stderr)
         elif modality not in MODALITIES and modality not in modalities:
-            raise unknown_name("sense", modality, modalities)
+            raise unknown_name("modality", modality, modalities)
         check_known(modality, word, modalities)
         return {"type": modality, modality: source}
 
 
 def file_of(word: str) -> tuple[str, Any] | None:
-    """Return (sense or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
+    """Return (modality or "", source) of a word that names a file, as "dog.png" and "audio:dog.mp4"
     do; None of one that is said.
 
     PolysenseError of an address, and of what looks like a file's name ("ct.png") and is none.

@@ -32,7 +32,7 @@ SIGNALS, CHOICES, ROUNDS = 24, 12, 4  # signals and captions of a round; rounds 
 
 @dataclass(frozen=True)
 class ModalityScore:
-    """A modality's accuracy after a stage, and its shuffled-input baseline.
+    """A modality's recall@1 after a stage, and its shuffled-input baseline.
 
     signals   held-out signals that were scored
     choices   captions to choose from
@@ -92,11 +92,11 @@ def score_modality(
         choices = len(captions)
     if not own:
         return None
-    baseline = accuracy(shuffled) if shuffled else None
-    return ModalityScore(modality, sum(map(len, own)), choices, accuracy(own), baseline)
+    baseline = recall_at_1(shuffled) if shuffled else None
+    return ModalityScore(modality, sum(map(len, own)), choices, recall_at_1(own), baseline)
 
 
-def accuracy(ranks_of_rounds: Sequence[torch.Tensor]) -> float:
+def recall_at_1(ranks_of_rounds: Sequence[torch.Tensor]) -> float:
     """Return the share of ranks that are 1."""
     return float((torch.cat(list(ranks_of_rounds)) == 1).float().mean())
 
@@ -148,8 +148,8 @@ def by_modality(stages: dict[str, list[ModalityScore]]) -> dict[str, list[Modali
 
 
 def forgetting_table(stages: dict[str, list[ModalityScore]]) -> Table:
-    """Return a table of modalities by stages: accuracy (shuffled-input baseline)."""
-    table = Table(title="Forgetting: accuracy (with shuffled signals)")
+    """Return a table of modalities by stages: recall@1 (shuffled-input baseline)."""
+    table = Table(title="Forgetting: recall@1 (with shuffled signals)")
     table.add_column("modality")
     for name in stages:
         table.add_column(f"after {name}", justify="right")
@@ -159,7 +159,7 @@ def forgetting_table(stages: dict[str, list[ModalityScore]]) -> Table:
 
 
 def score_cell(score: ModalityScore | None) -> str:
-    """Return "0.50 (0.10)", accuracy and shuffled baseline; "-" for what there is not."""
+    """Return "0.50 (0.10)", recall@1 and shuffled baseline; "-" for what there is not."""
     if score is None:
         return "-"
     return f"{score.score:.2f} ({'-' if score.shuffled is None else f'{score.shuffled:.2f}'})"

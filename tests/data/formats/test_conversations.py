@@ -6,13 +6,13 @@ from polysense.data.formats.conversations import read_turns
 from polysense.errors import PolysenseError
 from polysense.types import Media, Message, Text
 
-SENSES = ["image", "audio"]
+MODALITIES = ["image", "audio"]
 A, B, C = Media("image", "a.png"), Media("image", "b.png"), Media("audio", "c.wav")
 
 
 def turns(form, given, shown=(), answer=None):
     values = {form: given, "answer": answer}
-    return read_turns(form, values, shown, SENSES)
+    return read_turns(form, values, shown, MODALITIES)
 
 
 def test_a_question_follows_what_is_shown():

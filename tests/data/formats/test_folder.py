@@ -8,7 +8,7 @@ from polysense.data.datasets import read_manifest
 from polysense.data.formats.folder import takes
 from polysense.errors import PolysenseError
 
-SENSES = ["image", "audio", "imu"]
+MODALITIES = ["image", "audio", "imu"]
 
 
 def fill(folder, **texts):
@@ -24,7 +24,7 @@ def test_texts_beside_files_are_their_captions(tmp_path):
     fill(tmp_path, walk_imu_csv="x", walk_txt="Walking.", _DS="hidden")
     read = {
         record.key: (record.modalities, record.caption)
-        for record in read_manifest(tmp_path, SENSES)
+        for record in read_manifest(tmp_path, MODALITIES)
     }
     assert read == {
         "cat.png": ("image", "A cat."),
@@ -42,7 +42,7 @@ def test_imagefolders_tables_name_files_and_texts(tmp_path, form):
     if form == "csv":
         text = 'file_name,text\na.png,"A; B, C."\nb.wav,Bell.\n'
     (tmp_path / f"metadata.{form}").write_text(text)
-    records = read_manifest(tmp_path, SENSES)
+    records = read_manifest(tmp_path, MODALITIES)
     assert [(r.key, r.modalities, r.caption) for r in records] == [
         ("a.png", "image", "A; B, C."), ("b.wav", "audio", "Bell."),
     ]  # fmt: skip
@@ -55,7 +55,7 @@ def test_imagefolders_tables_name_files_and_texts(tmp_path, form):
         ({"a_png": "x"}, "no texts: put a caption beside each file"),
         ({"a_png": "x", "a_txt": "A.", "b_png": "x"}, r"1 in folder .* lack a caption.*'b\.png'"),
         ({"a_png": "x", "a_txt": "A.", "b_txt": "B."}, r"lack a file of its name.*'b\.txt'"),
-        ({"a_raw": "x", "a_txt": "A."}, r"no sense here reads 'a\.raw'.*a\.image\.raw"),
+        ({"a_raw": "x", "a_txt": "A."}, r"no modality here reads 'a\.raw'.*a\.image\.raw"),
         ({"a_png": "x", "a_txt": " "}, "no caption"),
         ({"metadata_csv": "file_name,text\n", "metadata_jsonl": ""}, "has both"),
         ({"metadata_jsonl": "[1]"}, "must be a JSON object"),
@@ -66,7 +66,7 @@ def test_imagefolders_tables_name_files_and_texts(tmp_path, form):
 )  # fmt: skip
 def test_what_is_missing_is_named(tmp_path, files, words):
     with pytest.raises(PolysenseError, match=words):
-        read_manifest(fill(tmp_path, **files), SENSES)
+        read_manifest(fill(tmp_path, **files), MODALITIES)
 
 
 def test_a_folder_of_shards_is_none(tmp_path):

@@ -15,7 +15,7 @@ from polysense.modalities.read_signal import read_signal
 from polysense.modalities.sources.file_parts import FileGroup
 from polysense.types import Text
 
-SENSES = ["image", "audio", "depth", "normal", "imu"]
+MODALITIES = ["image", "audio", "depth", "normal", "imu"]
 TALK = [{"from": "human", "value": "<image>\nWho?"}, {"from": "gpt", "value": "Me."}]
 
 
@@ -27,7 +27,7 @@ def root(tmp_path):
 
 
 def parse(root, **values):
-    return parse_line(json.dumps(values), root, SENSES, "m.jsonl, line 7")
+    return parse_line(json.dumps(values), root, MODALITIES, "m.jsonl, line 7")
 
 
 def test_signals_keep_the_order_of_the_line(root):
@@ -44,7 +44,7 @@ def test_a_pair_of_a_picture_and_its_map_is_one_signal(tmp_path, modality):
     np.save(tmp_path / "map.npy", facing[..., 2] if modality is DepthModality else facing)
     line = {modality.name: {"image": "room.png", modality.name: "map.npy"}, "caption": "A room."}
     (tmp_path / "m.jsonl").write_text(json.dumps(line))
-    (record,) = read_manifest(tmp_path / "m.jsonl", SENSES)
+    (record,) = read_manifest(tmp_path / "m.jsonl", MODALITIES)
     reader = modality(size=8, pair=True)
     pair = reader.read((tmp_path / "room.png", tmp_path / "map.npy"))
     assert torch.equal(read_signal(reader, record.media[0].source), pair)
@@ -84,25 +84,25 @@ def test_documents_take_any_order(root):
 def test_many_lines_about_one_file_are_one_group(root):
     line = json.dumps({"image": "a.png", "conversations": TALK})
     (root / "m.jsonl").write_text(f"{line}\n{line}\n")
-    assert [r.key for r in read_manifest(root / "m.jsonl", SENSES)] == ["a.png", "a.png (2)"]
+    assert [r.key for r in read_manifest(root / "m.jsonl", MODALITIES)] == ["a.png", "a.png (2)"]
 
 
 def test_llavas_list_and_lines_with_rare_line_ends_are_read(root):
     (root / "m.json").write_text(json.dumps([{"image": "a.png", "conversations": TALK}], indent=2))
-    assert len(read_manifest(root / "m.json", SENSES)) == 1
+    assert len(read_manifest(root / "m.json", MODALITIES)) == 1
     line = json.dumps({"image": "a.png", "caption": "A\u2028B."}, ensure_ascii=False)
     (root / "m.jsonl").write_text(line + "\r\n", encoding="utf-8")
-    assert read_manifest(root / "m.jsonl", SENSES)[0].caption == "A\u2028B."
+    assert read_manifest(root / "m.jsonl", MODALITIES)[0].caption == "A\u2028B."
     (root / "m.json").write_text('[{"image": ')
     with pytest.raises(PolysenseError, match="not JSON"):
-        read_manifest(root / "m.json", SENSES)
+        read_manifest(root / "m.json", MODALITIES)
 
 
 def test_a_file_that_is_no_data_says_what_is(root):
     (root / "notes.yaml").write_text("image: a.png\n")
     for name in ("notes.yaml", "gone.jsonl"):
         with pytest.raises(PolysenseError, match=r"Data are a manifest \(\.jsonl.*a table \(\.csv"):
-            read_manifest(root / name, SENSES)
+            read_manifest(root / name, MODALITIES)
 
 
 @pytest.mark.parametrize("name", ["m.jsonl", "m.json", "list.jsonl"])
@@ -110,16 +110,18 @@ def test_a_byte_order_mark_is_no_text(root, name):
     line = json.dumps({"image": "a.png", "caption": "A red square."})
     text = line + "\r\n" if name == "m.jsonl" else f"[{line}]"
     (root / name).write_text("\ufeff" + text, encoding="utf-8")
-    assert [record.caption for record in read_manifest(root / name, SENSES)] == ["A red square."]
+    assert [record.caption for record in read_manifest(root / name, MODALITIES)] == [
+        "A red square."
+    ]
 
 
 def test_what_is_no_utf8_says_so(root):
     (root / "m.jsonl").write_text('{"image": "a.png", "caption": "A."}', encoding="utf-16")
     with pytest.raises(PolysenseError, match="is UTF-16: save it as UTF-8"):
-        read_manifest(root / "m.jsonl", SENSES)
+        read_manifest(root / "m.jsonl", MODALITIES)
     (root / "m.jsonl").write_bytes(b'{}\n{"caption": "caf\xe9"}')
     with pytest.raises(PolysenseError, match="line 2 is no UTF-8"):
-        read_manifest(root / "m.jsonl", SENSES)
+        read_manifest(root / "m.jsonl", MODALITIES)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_what_is_no_utf8_says_so(root):
 )
 def test_a_line_is_one_json_object(root, text, words):
     with pytest.raises(PolysenseError, match=words):
-        parse_line(text, root, SENSES, "m.jsonl, line 7")
+        parse_line(text, root, MODALITIES, "m.jsonl, line 7")
 
 
 def test_other_trainers_lists_are_the_senses_files(root):
@@ -151,7 +153,7 @@ def test_other_trainers_lists_are_the_senses_files(root):
     a, b = record.media
     assert asked.parts == (Text("Compare "), a, Text(" with "), b, Text("."))
     line = json.dumps({"videos": ["c.wav"], "caption": "A."})
-    assert parse_line(line, root, SENSES, "m.jsonl, line 7") is None  # this run has no video
+    assert parse_line(line, root, MODALITIES, "m.jsonl, line 7") is None  # this run has no video
     assert parse(root, image="a.png", caption="A.").where == "m.jsonl, line 7"
 
 

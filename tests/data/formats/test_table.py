@@ -7,7 +7,7 @@ from polysense.data.datasets import read_manifest
 from polysense.data.formats.line import sense_of_path
 from polysense.errors import PolysenseError
 
-SENSES = ["image", "audio"]
+MODALITIES = ["image", "audio"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_named_columns_in_any_order(root, name, separator):
     ]
     text = "".join(separator.join(row) + "\r\n" for row in rows)
     (root / name).write_text("\ufeff" + text, encoding="utf-8")
-    records = read_manifest(root / name, SENSES)
+    records = read_manifest(root / name, MODALITIES)
     assert [(r.key, r.modalities, r.caption, r.split) for r in records] == [
         ("a.png", "image", "A.", "held_out"), ("c.wav", "audio", "B.", ""),
     ]  # fmt: skip
@@ -36,7 +36,7 @@ def test_columns_that_are_not_read_are_named_once(root, capsys):
     text = "image,question,answer,width\na.png,Who?,Me.,40\nb.png,Who?,You.,50\n"
     (root / "t.csv").write_text(text)
     for _ in range(2):
-        record, _ = read_manifest(root / "t.csv", SENSES)
+        record, _ = read_manifest(root / "t.csv", MODALITIES)
         assert record.messages[1].parts[0].text == "Me."
     assert capsys.readouterr().err.count("t.csv: the column 'width' is not read") == 1
 
@@ -50,7 +50,7 @@ def test_parquet_holds_paths_bytes_and_messages(root):
         {"image": {"bytes": b"two", "path": None}, "messages": turns},
     ]
     pd.DataFrame(rows).to_parquet(root / "t.parquet")
-    first, path, again, talk = read_manifest(root / "t.parquet", SENSES)
+    first, path, again, talk = read_manifest(root / "t.parquet", MODALITIES)
     assert first.media == again.media
     assert first.group == again.group != talk.group
     with open(first.media[0].source, "rb") as file:  # noqa: PTH123
@@ -60,7 +60,7 @@ def test_parquet_holds_paths_bytes_and_messages(root):
     files = sorted((root / "t.parquet.files").iterdir())
     assert len(files) == 2
     times = [file.stat().st_mtime_ns for file in files]
-    read_manifest(root / "t.parquet", SENSES)
+    read_manifest(root / "t.parquet", MODALITIES)
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
@@ -80,18 +80,18 @@ def test_parquet_holds_paths_bytes_and_messages(root):
 def test_what_is_wrong_is_named(root, text, words):
     (root / "t.csv").write_text(text)
     with pytest.raises(PolysenseError, match=words):
-        read_manifest(root / "t.csv", SENSES)
+        read_manifest(root / "t.csv", MODALITIES)
 
 
 def test_a_damaged_table_is_one_line(root):
     (root / "t.parquet").write_bytes(b"PAR1 no")
     for name in ("t.parquet", "gone.parquet", "gone.csv"):
         with pytest.raises(PolysenseError, match="cannot be read"):
-            read_manifest(root / name, SENSES)
+            read_manifest(root / name, MODALITIES)
 
 
 def test_a_files_ending_or_name_says_its_sense():
-    assert sense_of_path("sub/walk.imu.csv", SENSES, "row 2") == "imu"
-    assert sense_of_path("A.PNG", SENSES, "row 2") == "image"
-    with pytest.raises(PolysenseError, match=r"row 2: no sense here reads 'a\.raw'"):
-        sense_of_path("a.raw", SENSES, "row 2")
+    assert sense_of_path("sub/walk.imu.csv", MODALITIES, "row 2") == "imu"
+    assert sense_of_path("A.PNG", MODALITIES, "row 2") == "image"
+    with pytest.raises(PolysenseError, match=r"row 2: no modality here reads 'a\.raw'"):
+        sense_of_path("a.raw", MODALITIES, "row 2")

@@ -1,4 +1,4 @@
-"""Shards of the webdataset convention: samples by name, senses by ending, sources by bytes."""
+"""Shards of the webdataset convention: samples by name, modalities by ending, sources by bytes."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from polysense.modalities.read_signal import read_signal
 from polysense.modalities.sources.file_parts import FileSlice
 from polysense.types import Text
 
-SENSES = ["image", "audio", "depth", "imu"]
+MODALITIES = ["image", "audio", "depth", "imu"]
 
 
 def picture(colour):
@@ -45,7 +45,7 @@ def pack(path, files):
     return path
 
 
-def records(path, files, modalities=SENSES):
+def records(path, files, modalities=MODALITIES):
     return read_manifest(pack(path, files), modalities)
 
 
@@ -123,13 +123,13 @@ def test_folders_ranges_and_patterns_name_shards(tmp_path):
     every = [tmp_path / f"s/{number}.tar" for number in ("008", "009", "010")]
     for pattern in ("s", "s/{008..010}.tar", "s/*.tar"):
         assert shard_paths(str(tmp_path / pattern)) == every
-    keys = [record.key for record in read_manifest(tmp_path / "s/{008..009}.tar", SENSES)]
+    keys = [record.key for record in read_manifest(tmp_path / "s/{008..009}.tar", MODALITIES)]
     assert keys == ["008/a", "009/a"]
     with pytest.raises(PolysenseError, match=r"011\.tar' of .* does not exist"):
         shard_paths(str(tmp_path / "s/{008..012}.tar"))
     for pattern in ("t/*.tar", "t.tar"):
         with pytest.raises(PolysenseError, match=r"no \.tar archive"):
-            read_manifest(tmp_path / pattern, SENSES)
+            read_manifest(tmp_path / pattern, MODALITIES)
 
 
 @pytest.mark.parametrize(
@@ -164,4 +164,4 @@ def test_one_key_in_two_shards_is_refused(tmp_path):
         files = {"a.png": picture("red"), "a.json": {"key": "one", "caption": "A."}}
         pack(tmp_path / f"{name}.tar", files)
     with pytest.raises(PolysenseError, match="the key 'one'"):
-        read_manifest(tmp_path, SENSES)
+        read_manifest(tmp_path, MODALITIES)

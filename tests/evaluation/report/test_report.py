@@ -1,4 +1,4 @@
-"""The report is one page that holds all of a run: every sense, its pictures, what was learnt when.
+"""The report is one page that holds all of a run: modalities, pictures, what was trained when.
 
 It exercises loss_curves and expert_routing of polysense.evaluation.report too.
 """
@@ -79,7 +79,7 @@ def test_what_was_learnt_forgotten_and_routed_is_there(page):
     for words in ("after pictures", "after motions", "expert 2", "frozen", "trained", "connector"):
         assert words in reader.text
     heat = [attrs for tag, attrs in reader.tags if tag == "td" and attrs.get("class") == "n heat"]
-    assert len(heat) == 4 + 2 * 2  # scores of one and of three senses; two senses, two experts
+    assert len(heat) == 4 + 2 * 2  # scores of one and of three; two modalities, two experts
 
 
 def rows_of(page):

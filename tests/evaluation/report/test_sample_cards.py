@@ -1,4 +1,4 @@
-"""What the report shows of a sample: pictures its senses draw, and players of small files."""
+"""What the report shows of a sample: pictures its modalities draw, and players of small files."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from polysense.evaluation.report.sample_cards import PLAYED, card, gallery, play
 from polysense.evaluation.result import File, ModalityResult, Prediction
 from polysense.modalities import AudioModality, ImageModality
 
-SENSES = {"image": ImageModality(size=32), "audio": AudioModality()}
+MODALITIES = {"image": ImageModality(size=32), "audio": AudioModality()}
 
 
 def answer(*files):
@@ -31,7 +31,7 @@ def sound(path, seconds):
 def test_each_sense_draws_its_signal_and_a_small_sound_can_be_played(tmp_path):
     Image.new("RGB", (90, 40), (200, 30, 30)).save(tmp_path / "red.png")
     heard = sound(tmp_path / "short.wav", 0.5)
-    shown = card(answer(("image", str(tmp_path / "red.png")), ("audio", heard)), SENSES)
+    shown = card(answer(("image", str(tmp_path / "red.png")), ("audio", heard)), MODALITIES)
     kinds = [decoded(picture)[0] for picture in shown.pictures]
     assert kinds == ["image/jpeg", "image/jpeg"]
     seen = Image.open(io.BytesIO(decoded(shown.pictures[0])[1]))
@@ -44,7 +44,7 @@ def test_each_sense_draws_its_signal_and_a_small_sound_can_be_played(tmp_path):
 
 def test_a_file_seen_and_heard_is_played_once(tmp_path):
     heard = sound(tmp_path / "a.wav", 0.1)
-    assert len(card(answer(("audio", heard), ("audio", heard)), SENSES).players) == 1
+    assert len(card(answer(("audio", heard), ("audio", heard)), MODALITIES).players) == 1
 
 
 def test_large_missing_and_other_files_are_not_played(tmp_path):
@@ -59,7 +59,7 @@ def test_large_missing_and_other_files_are_not_played(tmp_path):
 
 def test_a_file_that_is_gone_leaves_its_caption(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    shown = card(answer(("image", str(tmp_path / "broken.png"))), SENSES)
+    shown = card(answer(("image", str(tmp_path / "broken.png"))), MODALITIES)
     assert shown.pictures == shown.players == ()
 
 
@@ -68,7 +68,7 @@ def test_a_gallery_is_spread_over_all_answers():
         Prediction(str(i), (File("image", f"{i}.png"),), "A.", "A.", "", True, 1) for i in range(40)
     )
     result = ModalityResult("image", 1, 40, 1, False, {}, (), answers)
-    keys = [int(found.answer.key) for found in gallery(result, SENSES)]
+    keys = [int(found.answer.key) for found in gallery(result, MODALITIES)]
     assert len(keys) == 18
     assert keys[0] == 0
     assert keys[-1] > 35

@@ -10,7 +10,7 @@ from polysense.errors import PolysenseError
 from polysense.modalities.imu import ImuModality
 
 NAMES = "acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z"
-SENSE = ImuModality(samples=10, rate=10.0, kernel=2, acceleration_scale=1.0)
+MODALITY = ImuModality(samples=10, rate=10.0, kernel=2, acceleration_scale=1.0)
 FIRST = [1, 2, 3, 4, 5, 6]
 
 
@@ -18,7 +18,7 @@ def lines(form="{t},1,2,3,4,5,6\n", count=10):
     return "".join(form.format(t=i / 10) for i in range(count))
 
 
-def read(text, tmp_path, encoding="utf-8", modality=SENSE):
+def read(text, tmp_path, encoding="utf-8", modality=MODALITY):
     (tmp_path / "a.csv").write_bytes(text.encode(encoding))
     return modality.read(tmp_path / "a.csv")[:, 0].tolist()
 
@@ -85,11 +85,11 @@ def test_the_options_of_units_are_checked_and_the_check_can_be_left_out():
     resting = np.zeros((10, 6))
     resting[:, 2] = 1
     with pytest.raises(PolysenseError, match=r"as in g: set imu\.accelerometer_unit=g"):
-        SENSE.read(resting)
+        MODALITY.read(resting)
     turning = np.full((10, 6), 5.0)
     turning[:, 3:] = 200
     with pytest.raises(PolysenseError, match="as in deg/s"):
-        SENSE.read(turning)
+        MODALITY.read(turning)
     free = ImuModality(10, 10.0, kernel=2, check_units=False, acceleration_scale=1.0)
     assert free.read(resting)[2].tolist() == [1] * 10
     assert math.isclose(float(free.read(turning)[3, 0]), 200)

@@ -1,4 +1,4 @@
-"""Senses that draw nothing themselves are shown all the same: traces, heat maps, film strips."""
+"""Modalities that draw nothing themselves are shown all the same: traces, maps, film strips."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from polysense.modalities.visualization.signal_plot import HEIGHT, WIDTH, draw_s
 
 @dataclass(frozen=True)
 class Heart(Modality):
-    """A sense of somebody's own, with no picture."""
+    """A modality of somebody's own, with no picture."""
 
     name = "heart"
 

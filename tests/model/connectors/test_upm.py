@@ -128,3 +128,12 @@ def test_sizes():
         UniversalProjection(ConnectorConfig("upm", heads=3), ["image"], 16, 24, 1.0)
     with pytest.raises(PolysenseError, match="shared already"):
         UniversalProjection(ConnectorConfig("upm", heads=4, shared=True), ["image"], 16, 24, 1.0)
+
+
+def test_tags_of_the_modality_stand_around_its_queries():
+    module, features = build(), torch.randn(2, 7, 16)
+    found = module(features, "audio")
+    assert found.shape == (2, module.num_embeddings(7), 24)
+    assert torch.equal(found[:, 0], module.start_tag["audio"].expand(2, -1))
+    assert torch.equal(found[:, 1:-1], module.project(features, "audio"))
+    assert torch.equal(found[:, -1], module.end_tag["audio"].expand(2, -1))

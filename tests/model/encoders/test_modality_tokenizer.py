@@ -1,4 +1,4 @@
-"""A sense's tokens get the encoder's class token in front and positions of their own."""
+"""A modality's tokens get the encoder's class token in front and positions of their own."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Tokens of senses without blocks of their own go through a frozen transformer of text."""
+"""Tokens of modalities without blocks of their own go through a frozen transformer of text."""
 
 import pytest
 import torch

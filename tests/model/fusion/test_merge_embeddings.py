@@ -27,7 +27,7 @@ def test_each_signal_goes_to_its_place_in_reading_order():
         ({"image": torch.ones(2, 2, 4), "audio": torch.ones(1, 1, 4)}, "6 places .* 4 embeddings"),
         ({"image": torch.ones(2, 3, 4), "audio": torch.ones(1, 1, 4)}, "sample 0 .* multiple"),
         ({"image": torch.ones(3, 2, 4), "audio": torch.ones(1, 1, 4), "imu": torch.ones(1, 1, 4)},
-         "no such sense"),
+         "no such modality"),
     ],
 )  # fmt: skip
 def test_a_mismatch_names_modality_and_both_numbers(given, words):

@@ -1,4 +1,4 @@
-"""Experts in tiny LLMs: text has the LLM's weights and a sense its own, cached or not."""
+"""Experts in tiny LLMs: text has the LLM's weights and a modality its own, cached or not."""
 
 import copy
 
@@ -74,7 +74,7 @@ def test_before_the_first_step_the_llm_is_what_it_was(family, dtype):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_sense_has_weights_of_its_own(family):
-    """At positions of a sense, it is an LLM whose weights are the sum of both."""
+    """At positions of a modality, it is an LLM whose weights are the sum of both."""
     llm, x = build(family), inputs()
     expert = grown(VisualExpert(llm))
     other = copy.deepcopy(llm)

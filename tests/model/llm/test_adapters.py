@@ -9,7 +9,7 @@ from fixtures.tiny_model import save_llm, tiny_config
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 from PIL import Image
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from polysense import PolysenseModel
 from polysense.config import LanguageModelConfig, LoraConfig
@@ -145,5 +145,11 @@ def test_the_scale_is_alpha_over_rank_and_weights_are_fp32_beside_bf16(tmp_path)
     assert {kind for n, kind in kinds.items() if "lora_" in n} == {torch.float32}
     assert {kind for n, kind in kinds.items() if "lora_" not in n} == {torch.bfloat16}
     assert not any(p.requires_grad for p in half.parameters())
+    plain = load_llm(LanguageModelConfig(folder), torch.float32)
+    assert not plain.training
+    assert not any(p.requires_grad for p in plain.parameters())
+    settings = GenerationConfig(eos_token_id=[7, 5], pad_token_id=None)
+    settings.save_pretrained(folder)
+    assert load_llm(LanguageModelConfig(folder), torch.float32).generation_config.pad_token_id == 7
     with pytest.raises(PolysenseError, match="names no layer of this LLM: nowhere"):
         load_llm(replace(config, lora=replace(lora, targets=("nowhere",))), torch.float32)

@@ -116,12 +116,12 @@ def test_a_label_is_predicted_by_the_position_before_it_and_padding_by_none():
     llm = an_llm("llama")
     embeddings, labels = (
         torch.randn(2, 5, 32),
-        torch.tensor([[9, -100, 3, 4, 5], [8, 7, 6, -100, -100]]),
+        torch.tensor([[9, -100, 3, 4, 5], [-100, -100, -100, 7, 6]]),
     )
-    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]])
     total, num_labels = next_token_loss(llm, find_capabilities(llm), embeddings, labels, mask)
     logits = llm(inputs_embeds=embeddings, attention_mask=mask).logits.log_softmax(-1)
-    places = [(0, 1, 3), (0, 2, 4), (0, 3, 5), (1, 0, 7), (1, 1, 6)]
+    places = [(0, 1, 3), (0, 2, 4), (0, 3, 5), (1, 2, 7), (1, 3, 6)]
     expected = -sum(logits[place] for place in places)
     assert num_labels == len(places)
     torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""All senses in one manifest that training reads: made from small stand-ins of the packages."""
+"""All modalities in one manifest that training reads: made from small stand-ins of the packages."""
 
 import json
 
@@ -16,11 +16,11 @@ from polysense.recipes.datasets import point as clouds
 from polysense.recipes.datasets import video as videos
 from polysense.recipes.datasets.image import STAMPS
 
-SENSES = ("image", "video", "audio", "point", "depth", "normal", "imu", "fmri")
+MODALITIES = ("image", "video", "audio", "point", "depth", "normal", "imu", "fmri")
 
 
 def written(root, name, lines):
-    """Make a sense's folder as placed_lines leaves it, with one empty file a line."""
+    """Make a modality's folder as placed_lines leaves it, with one empty file a line."""
     folder = root / name
     folder.mkdir()
     text = ""
@@ -33,12 +33,12 @@ def written(root, name, lines):
 
 @pytest.fixture
 def root(tmp_path):
-    """A data folder in which every sense is there already; any fetching would fail here."""
+    """A data folder in which every modality is there already; any fetching would fail here."""
     stamp = tmp_path / "packages/tuxpaint-stamps-default" / STAMPS / "animals/birds/hen.png"
     stamp.parent.mkdir(parents=True)
     Image.new("RGB", (8, 8), "red").save(stamp)
     stamp.with_suffix(".txt").write_text("A hen.\n")
-    for name in SENSES[1:]:
+    for name in MODALITIES[1:]:
         label = {"video": "rolling", "audio": "French"}.get(name, f"a {name}")
         line = {"caption": f"It is {label}.", "category": label}
         both = [line, {**line, "split": "held_out"}]
@@ -47,8 +47,8 @@ def root(tmp_path):
 
 
 def test_one_manifest_holds_every_sense_and_is_read_back(root):
-    records = read_manifest(onellm_data.prepare(root), SENSES)
-    assert {media.modality for record in records for media in record.media} == set(SENSES)
+    records = read_manifest(onellm_data.prepare(root), MODALITIES)
+    assert {media.modality for record in records for media in record.media} == set(MODALITIES)
     both = [record for record in records if len(record.media) == 2]
     assert {tuple(media.modality for media in record.media) for record in both} == {
         ("video", "audio")
@@ -69,7 +69,7 @@ def test_labels_are_listed_by_sense(root):
 
 
 def test_what_is_real_and_what_is_not_is_said_of_every_sense():
-    assert set(onellm_data.PROVENANCE) == set(SENSES)
+    assert set(onellm_data.PROVENANCE) == set(MODALITIES)
     kinds = {modality: text.split(":")[0] for modality, text in onellm_data.PROVENANCE.items()}
     assert kinds["fmri"] == "simulated"
     assert {kinds[modality] for modality in ("video", "depth", "normal")} == {"rendered"}

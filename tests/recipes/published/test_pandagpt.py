@@ -1,4 +1,4 @@
-"""PandaGPT (2305.16355) learns from pictures alone; X-LLM (2305.04160) each sense by itself."""
+"""PandaGPT (2305.16355) learns from pictures alone; X-LLM (2305.04160) each modality by itself."""
 
 from pathlib import Path
 

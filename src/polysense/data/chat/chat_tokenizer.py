@@ -24,7 +24,7 @@ ChatForm = Literal["plain", "template"]
 
 @dataclass(frozen=True)
 class Placeholder:
-    """How one signal of a sense is held in the text: `count` times `token`, whose id is `id`."""
+    """How one signal of a modality is held in the text: `count` times `token`, whose id is `id`."""
 
     token: str
     id: int

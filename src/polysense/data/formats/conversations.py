@@ -153,13 +153,13 @@ def fill_places(
 
 
 def with_signals(parts: Sequence[Part], waiting: Mapping[str, list[Media]]) -> Iterator[Part]:
-    """Yield the parts of a turn, each "<sense>" in its words replaced by the next one `waiting`."""
+    """Yield the parts of a turn, each "<modality>" in it replaced by the next one `waiting`."""
     places = re.compile(f"\n?<({'|'.join(map(re.escape, waiting))})>\n?")
     for part in parts:
         if not isinstance(part, Text) or not any(waiting.values()):
             yield part
             continue
-        for index, word in enumerate(places.split(part.text)):  # text, sense, text ... text
+        for index, word in enumerate(places.split(part.text)):  # text, modality, text ... text
             if index % 2:
                 yield waiting[word].pop(0)
             elif word:

@@ -13,7 +13,7 @@ from polysense.data.formats.manifest import KNOWN_KEYS, plural
 from polysense.errors import PolysenseError
 from polysense.modalities import MODALITIES, modality_of_extension
 
-# What others call a caption, and a file whose sense its ending says.
+# What others call a caption, and a file whose modality its ending says.
 CAPTION_NAMES = ("text", "caption_text")
 FILE_NAMES = ("file_name", "filename", "file", "path", "file_path", "filepath")
 
@@ -29,12 +29,12 @@ class Line:
 
 
 def sense_of_path(name: str, modalities: Sequence[str], where: str) -> str:
-    """Return the sense that reads a file, by its ending, or by its name, as walk.imu.csv."""
+    """Return the modality that reads a file, by its ending, or by its name, as walk.imu.csv."""
     every = [*modalities, *(modality for modality in MODALITIES if modality not in modalities)]
     modality = modality_of_extension(Path(name).name.partition(".")[2], every)
     if not modality:
         raise PolysenseError(
-            f"{where}: no sense here reads {name!r} by its ending: write the sense into its "
+            f"{where}: no modality here reads {name!r} by its ending: write the modality into its "
             f"name, as {Path(name).stem}.{modalities[0]}{Path(name).suffix}, or make it a column "
             f"{modalities[0]!r}"
         )

@@ -1,9 +1,9 @@
 """One line of a manifest, or one sample of a shard, becomes a record.
 
-A line names signals by their senses, in any order, and says one thing of them: a caption, a
+A line names signals by their modalities, in any order, and says one thing of them: a caption, a
 question with its answer, messages, conversations or a document. A signal is a file, a list of files
-(several signals of the sense, called "images" too), or an object of files and numbers that are one
-signal together.
+(several signals of the modality, called "images" too), or an object of files and numbers that are
+one signal together.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ FindFile = Callable[[str], Any]  # a file's name, as a line has it, to where it 
 def parse_line(line: str, root: Path, modalities: Sequence[str], where: str) -> Record | None:
     """Check one line of JSON and return its record; paths must stay below `root`.
 
-    None of a line with a sense that Polysense has and this run does not: one manifest may serve
-    runs of different senses.
+    None of a line with a modality that Polysense has and this run does not: one manifest may serve
+    runs of different modalities.
     """
     return parse_values(load_json(line, where), root, modalities, where)
 
@@ -53,13 +53,13 @@ def parse_values(
 
 
 def names_other_sense(values: Any, modalities: Sequence[str]) -> bool:
-    """Whether a line has a signal of a sense of Polysense that is not among `modalities`."""
+    """Whether a line has a signal of a modality of Polysense that is not among `modalities`."""
     others = set(MODALITIES) - set(modalities)
     return isinstance(values, Mapping) and bool({*others, *map(plural, others)} & set(values))
 
 
 def plural(modality: str) -> str:
-    """Return how other trainers call a list of a sense's files: "images", "videos", "audios"."""
+    """Return how other trainers call a list of a modality's files: "images", "videos", "audios"."""
     return f"{modality}s"
 
 
@@ -147,7 +147,7 @@ def read_checked(values: Any, modalities: Sequence[str], find: FindFile, name: s
 
 
 def with_one_name(values: Mapping[str, Any], modalities: Sequence[str]) -> dict[str, Any]:
-    """Return a line with its signals under their senses' names: "images" become "image"."""
+    """Return a line with its signals under their modalities' names: "images" become "image"."""
     names = {
         plural(modality): modality for modality in modalities if plural(modality) not in modalities
     }

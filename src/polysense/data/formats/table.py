@@ -1,6 +1,6 @@
 """Tables with a sample a row: csv, tsv and parquet, their columns named as a manifest's keys.
 
-A column called like a sense holds files, relative to the table; or, in parquet, their bytes, as
+A column called like a modality holds files, relative to the table; or, in parquet, their bytes, as
 Hugging Face's Image and Audio features are ({"bytes", "path"}). Bytes are laid out once, in a
 folder beside the table.
 """

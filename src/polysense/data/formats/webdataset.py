@@ -2,7 +2,7 @@
 
     cat.jpg, cat.txt           a picture and its caption
     two.0.jpg, two.1.jpg, two.json    a line, as a manifest's; it names files by their endings
-    step.imu.csv, step.txt     an ending that begins with a sense's name is that sense's
+    step.imu.csv, step.txt     an ending that begins with a modality's name is that modality's
 
 Samples are read in any order, so signals stay where they are: a record's sources are ranges of
 bytes of the archives. Only texts are read here. The webdataset library itself streams: it shuffles
@@ -105,7 +105,7 @@ def samples_of(shard: Path) -> dict[str, Files]:
 
 
 def read_sample(key: str, files: Files, modalities: Sequence[str], shard: Path) -> Record | None:
-    """Return the record of one sample; None of one with a sense that this run does not have."""
+    """Return the record of one sample; None of one with a modality that this run does not have."""
     where = f"{shard}, sample {key!r}"
     others = [modality for modality in MODALITIES if modality not in modalities]
     signals = {
@@ -137,7 +137,7 @@ def read_sample(key: str, files: Files, modalities: Sequence[str], shard: Path) 
 
 
 def modality_of_file(ending: str, modalities: Sequence[str], where: str) -> str:
-    """Return the sense that reads files of an ending."""
+    """Return the modality that reads files of an ending."""
     modality = modality_of_extension(ending, modalities)
     if not modality:
         claims = [
@@ -146,8 +146,8 @@ def modality_of_file(ending: str, modalities: Sequence[str], where: str) -> str:
             if name in MODALITIES and MODALITIES[name].extensions
         ]
         raise PolysenseError(
-            f"{where}: no sense here reads files ending in {ending!r}. Known: "
-            f"{'; '.join([*claims, 'txt, json (text)'])}. Or write the sense into the name, as "
+            f"{where}: no modality here reads files ending in {ending!r}. Known: "
+            f"{'; '.join([*claims, 'txt, json (text)'])}. Or write the modality into the name, as "
             f"{modalities[0]}.{ending}"
         )
     return modality

@@ -88,7 +88,7 @@ class TrainingData:
 
     @property
     def encoded_modalities(self) -> frozenset[str]:
-        """The senses whose signals come as features."""
+        """The modalities whose signals come as features."""
         return self.cache.encoded if self.cache else frozenset()
 
     def reads(self, index: int) -> bool:

@@ -1,7 +1,7 @@
 """The frozen-feature cache: what a frozen encoder says of a signal is computed once and kept.
 
-Key of an entry: SHA-256 over the encoder's weights and settings, the sense's options, tokenizer and
-own code, the file's bytes and the number of views. Entries lie in safetensors shards that are
+Key of an entry: SHA-256 over the encoder's weights and settings, the modality's options, tokenizer
+and own code, the file's bytes and the number of views. Entries lie in safetensors shards that are
 written whole and renamed, so an interrupted filling goes on where it stopped; their checksums are
 read again at the start, and damaged ones removed. Stale entries are never met: their keys differ.
 Out: features [views, F, E]; view 0 is the signal itself, the others are augmented.
@@ -39,7 +39,7 @@ READERS = max(2, (os.cpu_count() or 2) // 2)  # threads that decode while the en
 class FeatureCache:
     """Features of media, by memory map. `fill` first, then `view`.
 
-    Of senses in `live`, whose tokenizer learns, the signals themselves are kept in place of
+    Of modalities in `live`, whose tokenizer learns, the signals themselves are kept in place of
     features: decoding, resampling and sampling of points are done once for them too. Where there
     are `views` at all, each drawing of such a signal is augmented anew.
     """
@@ -81,9 +81,9 @@ class FeatureCache:
         return self._keys[media]
 
     def _reading(self, modality: str) -> list[str]:
-        """Return hashes of what decides a sense's entries: encoder, tokenizer, a user's own file.
+        """Return hashes of what decides a modality's entries: encoder, tokenizer, a user's file.
 
-        Signals of a sense whose tokenizer learns come before the first two.
+        Signals of a modality whose tokenizer learns come before the first two.
         """
         if modality not in self._readings:
             made_by = ["signal"]

@@ -4,9 +4,9 @@ Nothing about the order is stored in a checkpoint, because nothing needs to be: 
 takes the same samples, the same views and the same random numbers in every run with that seed, on
 any number of processes, whether or not it was interrupted before.
 
-Samples come in groups (one a sense, or one for all), and groups take turns: each is equally likely
-however many samples it has. That is OneLLM's balanced sampling, and the replay of senses learnt
-before (arXiv 2312.03700, section 3.3).
+Samples come in groups (one a modality, or one for all), and groups take turns: each is equally
+likely however many samples it has. That is OneLLM's balanced sampling, and the replay of modalities
+learnt before (arXiv 2312.03700, section 3.3).
 """
 
 from __future__ import annotations

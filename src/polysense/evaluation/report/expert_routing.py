@@ -1,4 +1,4 @@
-"""Which experts a UPM sends each sense to: as a table, and as a picture.
+"""Which experts a UPM sends each modality to: as a table, and as a picture.
 
 In: a model whose connector is a UPM. The weights of a router that reads features depend on the
 signals it is shown; one that reads the learned tokens has the same for every signal.
@@ -25,10 +25,10 @@ from polysense.modalities.sources.source_string import parse_source
 def routing_of(
     model: Any, signals_of: Callable[[str], list[torch.Tensor]] | None = None
 ) -> dict[str, list[float]]:
-    """Return {sense: mean weight of each expert}; PolysenseError where nothing is routed.
+    """Return {modality: mean weight of each expert}; PolysenseError where nothing is routed.
 
     A router that reads features is asked with those of the signals that `signals_of` gives for a
-    sense, by default its example; a sense of which there are none is left out.
+    modality, by default its example; a modality of which there are none is left out.
     """
     connector = model.connector
     if not hasattr(connector, "routing"):
@@ -48,9 +48,9 @@ def routing_of(
 
 
 def routing_table(weights: dict[str, list[float]]) -> Table:
-    """Return a table of senses and the weights of their experts."""
+    """Return a table of modalities and the weights of their experts."""
     table = Table(title="Weights of the experts")
-    table.add_column("sense")
+    table.add_column("modality")
     for number in range(len(next(iter(weights.values())))):
         table.add_column(f"expert {number + 1}", justify="right")
     for modality, row in weights.items():
@@ -67,7 +67,7 @@ def picture_file(name: str) -> Path:
 
 
 def draw_routing(weights: dict[str, list[float]], path: Path) -> None:
-    """Draw a heat map, senses by experts with each weight written in its field, as a PNG file."""
+    """Draw a heat map, modalities by experts, each weight in its field, as a PNG file."""
     from matplotlib.figure import Figure  # costs a second to import
 
     values = torch.tensor(list(weights.values()))
@@ -94,10 +94,10 @@ SIGNALS = 8  # over which a router that reads features is averaged
 
 
 def routing_weights(model: Any, evaluation: Evaluation) -> dict[str, list[float]]:
-    """Return {sense: weight of each expert}; empty for connectors without experts.
+    """Return {modality: weight of each expert}; empty for connectors without experts.
 
-    A router that reads features is asked with those of the first held-out signals of its sense;
-    senses without any that can be read are left out.
+    A router that reads features is asked with those of the first held-out signals of its modality;
+    modalities without any that can be read are left out.
     """
     if not hasattr(model.connector, "routing"):
         return {}

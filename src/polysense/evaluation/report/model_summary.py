@@ -41,7 +41,7 @@ def flow_rows(model: Any, modality: str) -> list[tuple[str, str]]:
 
 
 def print_description(model: Any, console: Console) -> None:
-    """Print the parts, what was learnt and what is frozen, and the flow of every sense."""
+    """Print the parts, what was learnt and what is frozen, and the flow of every modality."""
     parts = model.config.parts
     names = {
         "llm": parts.llm.name,

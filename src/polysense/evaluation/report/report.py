@@ -33,7 +33,7 @@ from polysense.training.progress.metric_logger import LOG
 
 @dataclass(frozen=True)
 class ForgettingRow:
-    """A line of the forgetting table: a sense's score after each stage (None: not yet known).
+    """A line of the forgetting table: a modality's score after each stage (None: not yet known).
 
     `change` is the last score relative to the first, as "-8%"; "" with fewer than two.
     """
@@ -102,7 +102,7 @@ def lead(evaluation: Evaluation) -> str:
 
 
 def remembered(stages: dict[str, list[ModalityScore]]) -> list[ForgettingRow]:
-    """Turn the scores after each stage into a line for each sense."""
+    """Turn the scores after each stage into a line for each modality."""
     rows = []
     for modality, scores in by_modality(stages).items():
         known = [score.score for score in scores if score]

@@ -1,7 +1,8 @@
-"""What the report shows of a held-out sample: its senses' own pictures, and the file to play.
+"""What the report shows of a held-out sample: its modalities' own pictures, and the file to play.
 
-Every sense draws its signal itself (`Modality.picture`): what is shown is what the model was given,
-after cutting, resampling and scaling. All of it becomes data URIs, since a report is one file.
+Every modality draws its signal itself (`Modality.picture`): what is shown is what the model was
+given, after cutting, resampling and scaling. All of it becomes data URIs, since a report is one
+file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from polysense.modalities.read_signal import read_signal
 from polysense.modalities.sources.source_string import parse_source
 
 THUMBNAIL = (480, 240)  # pixels, at most
-SHOWN = 18  # samples a sense
+SHOWN = 18  # samples a modality
 PLAYED = 200_000  # bytes up to which a file is put into the page
 
 # What browsers play: the element, and the type it is told.
@@ -56,7 +57,7 @@ class Card:
 
 
 def gallery(result: ModalityResult, modalities: Mapping[str, Modality]) -> list[Card]:
-    """Return cards of up to 18 of a sense's samples, spread evenly: none is picked by its score."""
+    """Return cards of up to 18 samples of a modality, spread evenly: none is picked by score."""
     return [card(answer, modalities) for answer in evenly_spaced(result.answers, SHOWN)]
 
 

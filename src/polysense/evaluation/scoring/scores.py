@@ -1,7 +1,7 @@
-"""Scores of one sense's captions and rankings, each beside its baselines.
+"""Scores of one modality's captions and rankings, each beside its baselines.
 
-Shuffled-input baseline: the same outputs against the captions of the sense's other samples, those
-that have another caption (training/shuffled_input.py).
+Shuffled-input baseline: the same outputs against the captions of the modality's other samples,
+those that have another caption (training/shuffled_input.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def label(caption: str) -> str:
 
 
 def are_labels(captions: Sequence[str]) -> bool:
-    """Whether a sense's captions are few: at most 40 % as many as its records."""
+    """Whether a modality's captions are few: at most 40 % as many as its records."""
     return len({label(caption) for caption in captions}) <= LABEL_SHARE * len(captions)
 
 
@@ -68,9 +68,9 @@ def caption_scores(said: Sequence[str], true: Sequence[str]) -> dict[str, float]
 def caption_metrics(
     predicted: Sequence[str], reference: Sequence[str], nearest: Sequence[str], labels: bool
 ) -> list[Metric]:
-    """Return the figures of a sense's captions; `nearest` is empty where there is no neighbour.
+    """Return the figures of a modality's captions; `nearest` is empty where there is no neighbour.
 
-    Exact matches are among them where the sense's captions are labels. One sample has no score.
+    Exact matches are among them where the modality's captions are labels. One sample has no score.
     """
     model = caption_scores(predicted, reference)
     turns = [

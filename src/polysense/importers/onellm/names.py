@@ -16,13 +16,13 @@ import torch
 PREFIX = "llma."
 CLIP, VISUAL = "clip.", "clip.visual."
 
-# Our senses and what the release calls them.
-SENSES = {
+# Our modalities and what the release calls them.
+MODALITIES = {
     "image": "image", "video": "video", "audio": "audio", "point": "point", "depth": "rgbd",
     "normal": "rgbn", "imu": "imu", "fmri": "fmri",
 }  # fmt: skip
 
-# Senses with a tokenizer of their own: (its layer in ours, in theirs, what it has).
+# Modalities with a tokenizer of their own: (its layer in ours, in theirs, what it has).
 TOKENIZERS = {
     "audio": ("convolution", "audio", ("weight", "bias")),
     "point": ("convolution", "point.conv1", ("weight", "bias")),
@@ -136,7 +136,7 @@ def encoder_sources(layers: int) -> dict[str, Source]:
 
 
 def tokenizer_sources() -> dict[str, Source]:
-    """The tokenizers and position tables of the senses that are no pictures."""
+    """The tokenizers and position tables of the modalities that are no pictures."""
     found = {}
     for modality, (layer, theirs, kinds) in TOKENIZERS.items():
         found[f"{modality}.positions"] = one(f"positional_embedding.{modality}")
@@ -146,9 +146,9 @@ def tokenizer_sources() -> dict[str, Source]:
 
 
 def connector_sources(layers: int, experts: int) -> dict[str, Source]:
-    """The universal projection module, all senses of it."""
+    """The universal projection module, all modalities of it."""
     found = {}
-    for ours, theirs in SENSES.items():
+    for ours, theirs in MODALITIES.items():
         for kind in KINDS:
             for index in (0, 1):
                 projection = f"{theirs}.{index}.{kind}"

@@ -143,7 +143,7 @@ def layout_of(shapes: dict[str, torch.Size], unwritten: Unwritten) -> Layout:
 
 
 def position_count(modality: str, shapes: dict[str, torch.Size]) -> int:
-    """Return the rows of a sense's position table, from which its options were read."""
+    """Return the rows of a modality's position table, from which its options were read."""
     return shapes[f"{PREFIX}positional_embedding.{modality}"][0]
 
 

@@ -153,7 +153,7 @@ def connector_config(shapes: Shapes, unwritten: Unwritten) -> ConnectorConfig:
 
 
 def modality_options(shapes: Shapes, unwritten: Unwritten) -> dict[str, dict[str, Any]]:
-    """Return {sense: options}: the sizes, and the release's own ways.
+    """Return {modality: options}: the sizes, and the release's own ways.
 
     Depth and normal maps come with their picture; regions of a cloud are made by its colours; the
     signals of IMU (m/s^2, rad/s) and fMRI stay in their units.

@@ -28,7 +28,7 @@ SUFFIXES = (".npy", ".npz", ".parquet", *SEPARATORS)
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a file of `sense` may be: bytes on the disk, and numbers in it."""
+    """How large a file of `modality` may be: bytes on the disk, and numbers in it."""
 
     modality: str
     max_bytes: int
@@ -50,7 +50,7 @@ class Limits:
 def read_numbers(source: str | Path, name: str, limits: Limits) -> np.ndarray | pd.DataFrame:
     """Read an array (npy, npz) or a table (csv, tsv, parquet), by the file's suffix.
 
-    Of an npz with several arrays, the one called like the sense. A table without a line of names
+    Of an npz with several arrays, the one called like the modality. A table without a line of names
     has the columns 0, 1, 2 ... Raises PolysenseError, in one line that begins with `name`.
     """
     with one_line_errors(name, MISNAMED):

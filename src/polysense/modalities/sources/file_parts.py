@@ -53,7 +53,7 @@ class FileSlice:
 class FileGroup(Mapping[str, Any]):
     """Several files, and numbers beside them, that are one signal: {part: source or number}.
 
-    Which parts there are is the sense's affair, as in {"image": picture, "depth": map}.
+    Which parts there are is the modality's affair, as in {"image": picture, "depth": map}.
     """
 
     parts: tuple[tuple[str, Any], ...]

@@ -1,7 +1,7 @@
 """Pixels as vision encoders want them: shares of 0..1, less a mean and over a deviation by colour.
 
-Every sense whose signal is a picture (images, maps, videos) goes through here, in both directions,
-and has its options checked here.
+Every modality whose signal is a picture (images, maps, videos) goes through here, in both
+directions, and has its options checked here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check_colours(modality: Any, *options: str) -> None:
 
 
 def check_fit(name: str, fit: str) -> None:
-    """Check the option `fit` of the sense called `name`."""
+    """Check the option `fit` of the modality called `name`."""
     if fit not in FITS:
         raise PolysenseError(f"{name}.fit must be pad, crop or stretch, not {fit!r}")
 

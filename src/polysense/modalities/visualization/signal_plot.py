@@ -1,4 +1,4 @@
-"""A signal of any shape as a picture for people, for senses that do not draw their own.
+"""A signal of any shape as a picture for people, for modalities that do not draw their own.
 
 What an encoder sees as pictures stays pictures, side by side; a few rows of numbers become traces;
 everything else a heat map. Values are stretched to the range the signal has.

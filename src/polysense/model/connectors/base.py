@@ -35,7 +35,7 @@ class Connector(nn.Module, ABC):
 
 
 class Branch(nn.Module, ABC):
-    """features [N, F, E] -> embeddings [N, M, D]: a network of one sense, or shared by all."""
+    """features [N, F, E] -> embeddings [N, M, D]: a network of one modality, or shared by all."""
 
     @abstractmethod
     def num_embeddings(self, positions: int) -> int:

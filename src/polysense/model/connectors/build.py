@@ -1,7 +1,7 @@
 """Connectors: features of the encoder become embeddings in the LLM's space.
 
 The two connectors of LLaVA, the literal table of all kinds, and how branches are shared: one a
-sense, or one for all. The UPM (upm.py) has its own way: shared experts, a projection a sense.
+modality, or one for all. The UPM (upm.py) has its own way: shared experts, a projection a modality.
 """
 
 from __future__ import annotations

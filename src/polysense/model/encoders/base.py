@@ -1,7 +1,7 @@
 """The contract of an encoder, and the absence of one.
 
-One encoder serves all senses (OneLLM: universal): pictures go in as they are, every other sense as
-tokens of its own tokenizer. Out: features. Kinds are in build.py.
+One encoder serves all modalities (OneLLM: universal): pictures go in as they are, every other
+modality as tokens of its own tokenizer. Out: features. Kinds are in build.py.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def class_token(self) -> torch.Tensor | None:
-        """What stands before a sense's tokens [E], or None where the encoder knows no such."""
+        """What stands before a modality's tokens [E], or None where the encoder knows no such."""
         return None
 
     def fingerprint(self) -> str:

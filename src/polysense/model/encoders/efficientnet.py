@@ -184,7 +184,7 @@ def load_efficientnet(path: str | Path) -> EfficientNetLite:
 class EfficientNetEncoder(Encoder):
     """EfficientNet-Lite's last feature map; with `class_token`, its mean comes first.
 
-    A convolutional network has no blocks for the tokens of other senses: they pass as they are.
+    A convolutional network has no blocks for the tokens of other modalities: they pass as they are.
     """
 
     width = token_width = WIDTH

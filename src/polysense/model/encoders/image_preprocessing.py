@@ -1,7 +1,7 @@
 """The pictures an encoder was trained with: their size, normalisation and how they are fitted.
 
-In: an encoder's config. Out: options of the senses that are made of pictures, so that a recipe need
-not repeat what the weights' own files say.
+In: an encoder's config. Out: options of the modalities that are made of pictures, so that a recipe
+need not repeat what the weights' own files say.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def check_vision(config: EncoderConfig, settings: Any) -> None:
 
 
 def signal_options(config: EncoderConfig, modality: type[Modality]) -> dict[str, Any]:
-    """Return the options that a sense's signals need for this encoder; none without pictures."""
+    """Return the options that a modality's signals need for this encoder; none without pictures."""
     if not modality.uses_vision_encoder:
         return {}
     known = {field.name for field in fields(modality)}

@@ -1,8 +1,8 @@
-"""A sense's tokenizer as the universal encoder wants it: with a class token and positions.
+"""A modality's tokenizer as the universal encoder wants it: with a class token and positions.
 
 In: signals [N, ...]. Out: tokens [N, c + F, E], where c is 1 if the encoder has a class token. The
-tokenizer itself comes from modalities/; the position table is the sense's own and learnt with it
-(OneLLM, section 3.2: pictures keep the encoder's positions, every other sense learns its own).
+tokenizer itself comes from modalities/; the position table is the modality's own and learnt with it
+(OneLLM, section 3.2: pictures keep the encoder's positions, every other modality learns its own).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from polysense.modalities import Modality
 
 
 class ModalityTokenizer(nn.Module):
-    """One sense's tokenizer, position table [c + F, E] and the encoder's class token before it."""
+    """One modality's tokenizer, its positions [c + F, E], and the encoder's class token."""
 
     def __init__(self, modality: Modality, width: int, class_token: bool) -> None:
         super().__init__()

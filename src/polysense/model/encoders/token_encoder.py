@@ -1,6 +1,6 @@
-"""A frozen transformer for the tokens of senses that a vision encoder has no blocks for.
+"""A frozen transformer for the tokens of modalities that a vision encoder has no blocks for.
 
-OneLLM sends every sense's tokens through one frozen transformer (section 3.2). A convolutional
+OneLLM sends every modality's tokens through one frozen transformer (section 3.2). A convolutional
 encoder has none, but any pretrained one can stand behind it, trained on pictures or, as MiniLM, on
 text. In: tokens in the transformer's width. Out: features, padded to the width that pictures have.
 """
@@ -20,7 +20,7 @@ class TokenEncoder(Encoder):
     """Pictures through `vision`; tokens [N, F, `token_width`] through a transformer by name.
 
     Features are as wide as the wider of both, with zeros behind the narrower one's: connectors
-    have one input width for all senses.
+    have one input width for all modalities.
     """
 
     def __init__(self, vision: Encoder, name: str, dtype: torch.dtype) -> None:
@@ -54,7 +54,7 @@ class TokenEncoder(Encoder):
         if tokens.shape[1] > most:
             raise PolysenseError(
                 f"a signal of {tokens.shape[1]} tokens is too long for encoder.token_encoder, "
-                f"which has {most} positions: let the sense's tokenizer make fewer"
+                f"which has {most} positions: let the modality's tokenizer make fewer"
             )
         states = self.block(inputs_embeds=tokens.to(self.block.dtype)).last_hidden_state
         return self._widened(states)

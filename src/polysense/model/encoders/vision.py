@@ -37,8 +37,8 @@ def tower_loader(config: EncoderConfig) -> Callable[..., Any]:
 class TransformersEncoder(Encoder):
     """A vision encoder of transformers; of a two-tower model (CLIP, SigLIP) the vision tower.
 
-    Tokens of other senses take the place of a picture's patch embeddings and go through the same
-    blocks (OneLLM, section 3.2).
+    Tokens of other modalities take the place of a picture's patch embeddings and go through the
+    same blocks (OneLLM, section 3.2).
     """
 
     def __init__(self, config: EncoderConfig, dtype: torch.dtype) -> None:

@@ -5,8 +5,8 @@
     gated    blocks between the layers look at the embeddings (Flamingo)
     adapter  attention in the layers looks at them besides the text (LLaMA-Adapter)
 
-For the last two a signal has one place in the text, which holds a learnt mark of its sense. All but
-"input" begin as what they are put into: before the first step the logits are the same.
+For the last two a signal has one place in the text, which holds a learnt mark of its modality. All
+but "input" begin as what they are put into: before the first step the logits are the same.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def merge_embeddings(
     if unplaced:
         raise PolysenseError(
             f"embeddings of {', '.join(sorted(unplaced))} were given, but the model has no such "
-            f"sense; it has {', '.join(placeholders)}"
+            f"modality; it has {', '.join(placeholders)}"
         )
     return words
 

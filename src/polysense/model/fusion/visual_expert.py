@@ -1,9 +1,9 @@
-"""CogVLM's way into the LLM (arXiv 2311.03079, section 2.1): weights of their own for a sense.
+"""CogVLM's way into the LLM (arXiv 2311.03079, section 2.1): weights of their own for a modality.
 
 Embeddings stand among the words, and at their positions the layers' projections of query, key and
 value and their feed-forward networks have other weights, which begin as the LLM's. Text positions
 use the LLM's own. Kept is the difference of the two, zero at first: a linear layer's output is W x
-for text and W x + difference x for a sense. So the model begins, bit for bit, as it is without.
+for text and W x + difference x for a modality. So the model begins, bit for bit, as it is without.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from polysense.model.fusion.base import Embeddings, InputFusion
 from polysense.model.fusion.llm_hooks import LLMHooks, decoder_layers, for_beams
 from polysense.model.fusion.merge_embeddings import merge_embeddings, placeholder_mask
 
-# Names of the linear layers, of LLaMA and its kin, that a sense has weights of its own for: those
-# before attention (fused in Phi-3) and of the feed-forward network. One set of each is needed.
+# Names of the linear layers, of LLaMA and its kin, that a modality has weights of its own for:
+# those before attention (fused in Phi-3) and of the feed-forward network. One set of each is
+# needed.
 ATTENTION = (("q_proj", "k_proj", "v_proj"), ("qkv_proj",))
 FEEDFORWARD = (("gate_proj", "up_proj", "down_proj"), ("gate_up_proj", "down_proj"))
 
 
 class Difference(nn.Module):
-    """What a sense's weight and bias of a linear layer have more than the LLM's."""
+    """What a modality's weight and bias of a linear layer have more than the LLM's."""
 
     def __init__(self, inside: int, outside: int, bias: bool) -> None:
         super().__init__()
@@ -43,10 +44,10 @@ class Difference(nn.Module):
 
 
 class VisualExpert(LLMHooks[torch.Tensor]):
-    """Weights of a sense in every `every`-th layer of an LLM, one set for all senses.
+    """Weights of a modality in every `every`-th layer of an LLM, one set for all modalities.
 
-    Only the sense's positions cost more: one more product each. Outside of `conditioned_on` they do
-    nothing. Raises PolysenseError where the layers have not LLaMA's names.
+    Only the modality's positions cost more: one more product each. Outside of `conditioned_on` they
+    do nothing. Raises PolysenseError where the layers have not LLaMA's names.
     """
 
     def __init__(self, llm: PreTrainedModel, every_n_layers: int = 1) -> None:
@@ -67,7 +68,7 @@ class VisualExpert(LLMHooks[torch.Tensor]):
             self.layers[str(index)] = own
 
     def conditioned_on(self, held: torch.Tensor) -> AbstractContextManager[None]:
-        """Use the sense's weights, inside this context, where `held`, bool [B, T], is True.
+        """Use the modality's weights, inside this context, where `held`, bool [B, T], is True.
 
         It is the whole prompt's, what a cache already holds of it included; text follows it.
         """
@@ -76,7 +77,7 @@ class VisualExpert(LLMHooks[torch.Tensor]):
     def _differ(
         self, own: nn.Module, linear: nn.Module, args: tuple[torch.Tensor, ...], out: torch.Tensor
     ) -> torch.Tensor | None:
-        """Change a linear layer's output [B, T, out] at the sense's positions."""
+        """Change a linear layer's output [B, T, out] at the modality's positions."""
         if self.view is None or self.past >= self.view.shape[1]:
             return None
         here = self.view[:, self.past : self.past + out.shape[1]]

@@ -17,6 +17,6 @@ def check_places(run: str | Path, llm: str | None, encoder: str | None) -> None:
         place = Path(name).expanduser()
         if name.startswith((".", "/", "~")) and not place.exists():
             raise PolysenseError(
-                f"the {part} of run {str(run)!r} is not at {name!r} any more: say where it "
-                f"lies now with --{part}"
+                f"the {part} of run {str(run)!r} is not at {name!r}: say where it lies now "
+                f"with --{part}"
             )

@@ -58,7 +58,7 @@ class SaveLoadMixin:
         """Load a checkpoint from a folder (a run folder is one) or a hub name.
 
         `llm` and `encoder` say where the frozen weights lie now, if they have moved; `modalities`
-        ("ecg.py", ...) where the files of a user's own senses do. `options` are transformers':
+        ("ecg.py", ...) where the files of a user's own modalities do. `options` are transformers':
         dtype, device_map, attn_implementation, revision ...; what is not followed is an error.
         """
         chosen = LoadingOptions.read(options, Path(name).expanduser().is_dir())

@@ -1,7 +1,7 @@
-"""The data of `onellm-laptop`: all eight senses in one manifest, from package registries alone.
+"""The data of `onellm-laptop`: all eight modalities in one manifest, from package registries alone.
 
-Real wherever the registries have real data; where a sense is rendered or simulated, PROVENANCE says
-so, and so does every place that shows its results.
+Real wherever the registries have real data; where a modality is rendered or simulated, PROVENANCE
+says so, and so does every place that shows its results.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ PROVENANCE: dict[str, str] = {
 
 
 def prepare(folder: Path) -> Path:
-    """Fetch and make what is missing below `folder`; returns the manifest of every sense.
+    """Fetch and make what is missing below `folder`; returns the manifest of every modality.
 
-    Each sense's files lie in folder/<sense>; lines that hold a video and a sound come last. A sense
-    that is there is not made again.
+    Each modality's files lie in folder/<modality>; lines that hold a video and a sound come last. A
+    modality that is there is not made again.
     """
     moving, heard = videos.video_lines(folder), sounds.sound_lines(folder)
     lines = [
@@ -69,12 +69,12 @@ def with_provenance(line: Line) -> Line:
 
 
 def modalities_of(line: Line) -> tuple[str, ...]:
-    """Return the senses a line holds signals of, in its own order."""
+    """Return the modalities a line holds signals of, in its own order."""
     return tuple(name for name in line if name not in TEXT_KEYS)
 
 
 def labels(lines: list[Line]) -> dict[tuple[str, ...], list[str]]:
-    """Return the class labels that lines of each sense, or of several at once, may have."""
+    """Return the class labels that lines of each modality, or of several at once, may have."""
     found: dict[tuple[str, ...], set[str]] = {}
     for line in lines:
         if category := line.get("category"):

@@ -42,7 +42,7 @@ def normal_lines(root: Path) -> list[Line]:
 
 
 def map_lines(root: Path, modality: str, encode: Callable[[View], Image.Image]) -> list[Line]:
-    """Render the maps of one sense, from views of its own."""
+    """Render the maps of one modality, from views of its own."""
 
     def write(inside: Path) -> list[Line]:
         lines = []

@@ -1,7 +1,7 @@
-"""What the senses' files share: manifest lines, kept beside the signals, and what is held out.
+"""What the modalities' files share: manifest lines, kept beside the signals, and what is held out.
 
-A sense's signals come in groups: the views of a mesh, the windows of a recording, the repeats of a
-picture. A group is never split, or a held-out score would measure memory. Which of them are held
+A modality's signals come in groups: the views of a mesh, the windows of a recording, the repeats of
+a picture. A group is never split, or a held-out score would measure memory. Which of them are held
 out, and every random draw, follows from names by SHA-256: the same on every machine.
 """
 

@@ -1,12 +1,12 @@
-"""`onellm-laptop`: eight senses on SmolLM2-135M, two cores and package registries.
+"""`onellm-laptop`: eight modalities on SmolLM2-135M, two cores and package registries.
 
 OneLLM's course (arXiv 2312.03700) at a size for laptops: sight first, then video, sound and point
-clouds, then depth, normals, motion and brain activity, every sense known drawn equally often; at
+clouds, then depth, normals, motion and brain activity, every modality known drawn equally often; at
 last one instruction stage over all. Before each alignment stage stands a stage "words", which costs
 seconds (training/objectives.py).
 
-There is no encoder block for senses other than pictures: EfficientNet-Lite0 sees, and tokens of the
-others go to the projection module as they are, which measured better than MiniLM between them
+There is no encoder block for modalities other than pictures: EfficientNet-Lite0 sees, and tokens of
+the others go to the projection module as they are, which measured better than MiniLM between them
 (docs/onellm-laptop.md).
 """
 
@@ -33,7 +33,7 @@ from polysense.recipes.published.onellm import FIRST, SECOND, THIRD
 
 PICTURE: dict[str, Any] = {"fit": "pad"}
 
-SENSES: dict[str, dict[str, Any]] = {
+MODALITIES: dict[str, dict[str, Any]] = {
     "image": {"trim": True, "margin": 0.05},
     "video": {"clips": 3, "crops": 1},
     "audio": {"frames": 256, "mel_bins": 64, "stride": 16},
@@ -44,7 +44,7 @@ SENSES: dict[str, dict[str, Any]] = {
     "fmri": {"voxels": 1024, "tokens": 4},
 }
 
-# What of a projection a sense has for itself: all but the experts.
+# What of a projection a modality has for itself: all but the experts.
 OWN_PARTS = tuple(
     f"connector.{part}"
     for part in ("tokens", "input_projection", "output_projection", "routers", "*_tag")
@@ -52,23 +52,24 @@ OWN_PARTS = tuple(
 
 
 def onellm_laptop(folder: Path, manifest: str | None) -> RunConfig:
-    """OneLLM's course on SmolLM2-135M: eight senses in stages, those learnt before replayed."""
+    """OneLLM's course on SmolLM2-135M: eight modalities in stages, those learnt before replayed."""
     return with_stages(folder, manifest, "onellm-laptop", progressive(replay=True))
 
 
 def onellm_laptop_forgetful(folder: Path, manifest: str | None) -> RunConfig:
-    """The course without replay: what is lost of the senses learnt before?
+    """The course without replay: what is lost of the modalities learnt before?
 
     The experts go on learning when captions are said, as in the paper; while they rest there is
-    nothing that one sense could take from another.
+    nothing that one modality could take from another.
     """
     return with_stages(folder, manifest, "onellm-laptop-forgetful", progressive(replay=False))
 
 
 def onellm_laptop_joint(folder: Path, manifest: str | None) -> RunConfig:
-    """All eight senses learnt at once (paper, table 5).
+    """All eight modalities learnt at once (paper, table 5).
 
-    One sense alone, the paper's "separate": polysense train onellm-laptop-joint --modality audio.
+    One modality alone, the paper's "separate": polysense train onellm-laptop-joint --modality
+    audio.
     """
     everything = (*FIRST, *SECOND, *THIRD)
     stages = (
@@ -103,7 +104,7 @@ def with_stages(
             connector=ConnectorConfig(
                 "upm", width=256, layers=1, heads=4, queries=6, feedforward=512
             ),
-            modalities={modality: dict(options) for modality, options in SENSES.items()},
+            modalities={modality: dict(options) for modality, options in MODALITIES.items()},
             system="Look.",
         ),
         data=DataConfig(pairs, held_out=0.08, views=2),
@@ -115,7 +116,7 @@ def with_stages(
 def progressive(replay: bool) -> tuple[Stage, ...]:
     """Return OneLLM's three alignment stages and its instruction stage.
 
-    The experts learn from pictures; later senses learn to use them, and take nothing from each
+    The experts learn from pictures; later modalities learn to use them, and take nothing from each
     other. With `replay` those known are drawn again when captions are said; without, the experts
     learn from these captions too.
     """
@@ -165,7 +166,7 @@ def captions(name: str, modalities: tuple[str, ...], steps: int) -> Stage:
 
 
 def instruction() -> Stage:
-    """Return instruction tuning over every sense and over films with sound, the LLM by LoRA.
+    """Return instruction tuning over every modality and over films with sound, the LLM by LoRA.
 
     The experts rest: where they moved too, sight lost ten points. In the paper the LLM alone moves;
     here it would then find the right caption as often, but say it less (docs/onellm-laptop.md).

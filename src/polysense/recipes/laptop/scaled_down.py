@@ -178,5 +178,5 @@ def small_stage(stage: Stage, steps: int) -> Stage:
         checkpoint_every=100,
         evaluate_every=1_000,
         packed_length=512,
-        evaluate_forgetting=False,  # one sense forgets nothing
+        evaluate_forgetting=False,  # one modality forgets nothing
     )

@@ -30,7 +30,7 @@ MEMORY = (0.9, 0.999)
 
 
 def query_side(modality: str = "*") -> tuple[str, ...]:
-    """Return what learns of a sense's Q-Former in front of an LLM that it passes no words."""
+    """Return what learns of a modality's Q-Former in front of an LLM that it passes no words."""
     parts = ("output_projection", *(f"former.{part}" for part in QUERY_PARTS))
     return tuple(f"connector.branches.{modality}.{part}" for part in parts)
 

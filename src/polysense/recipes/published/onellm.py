@@ -26,7 +26,7 @@ THIRD = ("depth", "normal", "imu", "fmri")
 
 
 def onellm_7b(folder: Path, manifest: str | None) -> RunConfig:
-    """OneLLM-7B: eight senses in three alignment stages, then instructions, as in its paper.
+    """OneLLM-7B: eight modalities in three alignment stages, then instructions, as in its paper.
 
     `manifest` names the pairs, since nothing is fetched here.
     """
@@ -75,7 +75,8 @@ def alignment(
     rate: float,
     copy_experts: bool = False,
 ) -> Stage:
-    """Return an alignment stage: tokenizers and projection learn, every known sense equally often.
+    """Return an alignment stage: tokenizers and projection learn, every known modality equally
+    often.
 
     AdamW (0.9, 0.95), weight decay 0.1, 2,000 steps of warm-up, gradients clipped at 2.
     """

@@ -1,7 +1,8 @@
-"""`pandagpt` and `x-llm`: several senses, by an encoder that aligned them before, or one by one.
+"""`pandagpt` and `x-llm`: several modalities, by an encoder that aligned them before, or one by
+one.
 
-PandaGPT (arXiv 2305.16355) learns from pictures alone, and other senses come along, since their
-encoder gives the same features for the same things. X-LLM (2305.04160) teaches each sense in a
+PandaGPT (arXiv 2305.16355) learns from pictures alone, and other modalities come along, since their
+encoder gives the same features for the same things. X-LLM (2305.04160) teaches each modality in a
 stage of its own, with a Q-Former each.
 """
 
@@ -21,11 +22,11 @@ from polysense.recipes.published.x_llm import SIGHTS
 
 
 def pandagpt(folder: Path, manifest: str | None) -> RunConfig:
-    """PandaGPT: one linear layer for all senses and LoRA, 2 epochs of 160 K picture dialogues.
+    """PandaGPT: one linear layer for all modalities and LoRA, 2 epochs of 160 K picture dialogues.
 
     ImageBind's pictures, videos and depth go through OpenCLIP's ViT-H/14, which is this encoder;
-    its towers of other senses are no class of transformers. It gives one vector a signal: here the
-    class token and the mean of the patches.
+    its towers of other modalities are no class of transformers. It gives one vector a signal: here
+    the class token and the mean of the patches.
     """
     bind = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
     return RunConfig(

@@ -16,7 +16,7 @@ SIGHTS = ("image", "video", "depth", "normal")
 
 
 def x_llm(folder: Path, manifest: str | None) -> RunConfig:
-    """X-LLM: each sense's Q-Former alone, then all together on instructions; the LLM frozen.
+    """X-LLM: each modality's Q-Former alone, then all together on instructions; the LLM frozen.
 
     GLM-4 stands for ChatGLM-6B. Rates and batches are those of the authors' scripts on 8 GPUs. A
     sound goes through the one encoder by a tokenizer of its own, where the paper has another.
