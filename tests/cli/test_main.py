@@ -29,6 +29,8 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
     assert "'a/b': No space left on device" in fails_by(capsys, monkeypatch, full)
     denied = PermissionError(errno.EACCES, "Permission denied", "x")
     assert fails_by(capsys, monkeypatch, denied).endswith("'x': Permission denied")
+    moved = OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b")
+    assert fails_by(capsys, monkeypatch, moved).endswith("'a' and 'b': Invalid cross-device link")
     plain = OSError("bare words\nmore")
     assert fails_by(capsys, monkeypatch, plain).endswith("polysense: bare words")
     assert "memory is full" in fails_by(capsys, monkeypatch, MemoryError())
@@ -67,6 +69,30 @@ def test_a_character_that_the_terminal_lacks_is_replaced(monkeypatch):
         main(["recipes"])
     assert stopped.value.code == 0
     assert terminal.buffer.getvalue() == b"caf? ? ?\n"
+
+
+def test_a_mistake_of_other_letters_is_told_where_the_terminal_lacks_them(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(SystemExit) as stopped:
+        main(["describe", "caf\xe9"])
+    assert stopped.value.code == 2
+    terminal.flush()
+    assert b"caf?" in terminal.buffer.getvalue()
+
+
+def test_a_reader_that_has_seen_enough_ends_quietly(capsys, monkeypatch):
+    def act(arguments):
+        raise BrokenPipeError
+
+    redirected = []
+    monkeypatch.setattr(os, "dup2", lambda _, number: redirected.append(number))
+    monkeypatch.setattr("polysense.cli.recipes.recipes_command", act)
+    with pytest.raises(SystemExit) as stopped:
+        main(["recipes"])
+    assert stopped.value.code == 0
+    assert redirected == [1]  # what is flushed at the end goes nowhere
+    assert capsys.readouterr().err == ""
 
 
 def test_the_version_names_what_we_stand_on(capsys):

@@ -53,7 +53,7 @@ def test_json_round_trip(config):
         ("model.encoder.pooled_grid=none", lambda c: c.model.encoder.pooled_grid, None),
         ("stages.first.betas=0.8,0.9", lambda c: c.stages[0].betas, (0.8, 0.9)),
         ("stages.first.epochs=2", lambda c: c.stages[0].epochs, 2.0),
-        ("model.llm.lora.targets=a,b", lambda c: c.model.llm.lora.targets, ("a", "b")),
+        ("model.llm.lora.targets=a, b", lambda c: c.model.llm.lora.targets, ("a", "b")),
         (
             "model.modalities.image.augment.flip=false",
             lambda c: c.model.modalities["image"]["augment"],

@@ -33,6 +33,8 @@ def test_data_are_the_runs_or_a_stages(tmp_path, monkeypatch):
     assert own == str(tmp_path / "a=b.jsonl")
     assert of_stages == {"alignment": str(tmp_path / "x=y.json"), "second": "/z.tar"}
     assert parse_data([]) == (None, {})
+    monkeypatch.setenv("HOME", "/home/me")
+    assert parse_data(["~/x", "s=~/y"]) == ("/home/me/x", {"s": "/home/me/y"})
     assert parse_data(["dir/a=b.jsonl"])[0] == str(tmp_path / "dir/a=b.jsonl")
 
 

@@ -8,7 +8,8 @@ import pytest
 from fixtures.hand_made_evaluation import answers, hand_made, result
 from rich.console import Console
 
-from polysense.evaluation.console_tables import print_evaluation, score_table
+from polysense import atomic_write
+from polysense.evaluation.console_tables import example_table, print_evaluation, score_table
 from polysense.evaluation.result import (
     CIDER,
     FILE,
@@ -37,10 +38,19 @@ def test_what_is_saved_is_read_again(tmp_path):
     assert read_evaluated(tmp_path / FILE) == evaluation
 
 
+def test_a_result_is_kept_whole_or_not_at_all(tmp_path, monkeypatch):
+    hand_made().save(tmp_path)
+    monkeypatch.setattr(atomic_write, "flush", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hand_made(result("image", NOUN, (0.5, 0, 0))).save(tmp_path)
+    assert read_evaluated(tmp_path / FILE) == hand_made()
+
+
 def test_an_older_form_is_made_anew(tmp_path):
     assert read_evaluated(tmp_path / FILE) is None
-    (tmp_path / FILE).write_text(json.dumps({"held_out": 3, "metrics": []}))
-    assert read_evaluated(tmp_path / FILE) is None
+    for text in (json.dumps({"held_out": 3, "metrics": []}), '{"metrics": ['):
+        (tmp_path / FILE).write_text(text)
+        assert read_evaluated(tmp_path / FILE) is None
 
 
 def test_means_count_every_sense_equally():
@@ -119,6 +129,27 @@ def test_captions_are_not_taken_for_markup():
     assert "1 held-out samples of one modality" in text
     row = next(line for line in text.splitlines() if line.lstrip().startswith("image* "))
     assert row.split() == ["image*", "1", "-", "-", "-", "61", "%", "17", "7", "%", "123.4"]
+
+
+def test_samples_stand_in_their_columns_spread_evenly():
+    table = example_table(hand_made(), shown=6)
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
+    assert cells == [
+        ["0.png", "13.png", "26.png"] * 2, ["A bell."] * 6,
+        ["A bell.", "A drum.", "A drum."] * 2,
+        ["[green]✓[/]", "[dim]✗[/]", "[dim]✗[/]"] * 2,
+    ]  # fmt: skip
+
+
+def test_a_lone_modality_has_no_mean_and_rendered_signals_are_told():
+    lone = result("depth", NOUN, (0.5, 0.1, 0.2), sources={"Rendered: meshes": 3},
+                  overlapping=("a is b", "c is d", "e is f"))  # fmt: skip
+    assert score_table(hand_made(lone)).row_count == 1
+    text = " ".join(printed(hand_made(lone), 200).split())
+    assert "depth: Rendered: meshes" in text
+    assert "(a is b; c is d; e is f): give" in text  # all of them
+    assert "train with --set data.group_duplicates=true" in text
+    assert "recall@1: the true caption is the likeliest of N candidates" in text
 
 
 def test_as_many_samples_of_each_are_shown():

@@ -56,6 +56,10 @@ def test_the_sentence_compares_and_names_the_next_step_of_the_weakest():
         "83 %): worse than the nearest neighbour. Next: train longer: the features tell more than "
         "the model says."
     )
+    alone = verdict(hand_made(result("image", NOUN, (0.53, 0.11, None))))
+    assert alone.replace("\N{NO-BREAK SPACE}", " ").startswith(
+        "Is that good? image (53 % to 11 %): better than with shuffled signals. Next: "
+    )
     alike = verdict(hand_made(*(result(name, NOUN, (0.2, 0.1, 0.3)) for name in ("a", "b"))))
     assert alike.replace("\N{NO-BREAK SPACE}", " ").startswith(
         "Is that good? a (20 % to 10 %), b (20 % to 10 %): no better with its own signals"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fixtures.tiny_model import two_modalities_config
 
+from polysense import atomic_write
 from polysense.data.loading.feature_cache import FeatureCache, media_of
 from polysense.training import forgetting
 from polysense.training.forgetting import (
@@ -14,6 +15,7 @@ from polysense.training.forgetting import (
     ModalityScore,
     by_modality,
     forgetting_table,
+    note_scores,
     read_scores,
     rounds,
     score_modality,
@@ -55,6 +57,14 @@ def test_signals_of_a_caption_are_taken_in_turn():
     assert indices == [0, 3, 5, 1, 4, 2]
 
 
+def test_a_round_has_at_most_24_signals_and_each_record_once():
+    ((indices, captions),) = rounds(samples_of(["a", "b"] * 20), "heat")
+    assert (captions, len(indices)) == (["a", "b"], 24)
+    data = samples_of(["a", "b", "a"])
+    data.samples[2].key = data.samples[0].key  # asked about in other words
+    assert rounds(data, "heat") == [([0, 1], ["a", "b"])]
+
+
 def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monkeypatch):
     """Three signals; the first two are understood, the third is taken for the first."""
     data = samples_of(["a", "b", "c"])
@@ -68,6 +78,33 @@ def test_a_score_is_the_share_right_and_blind_is_that_of_the_signal_before(monke
     assert (score.signals, score.choices) == (3, 3)
     assert score.score == pytest.approx(2 / 3)
     assert score.shuffled == pytest.approx(1 / 3)  # the first, by the third's likelihoods
+
+
+def test_a_caption_that_the_llm_likes_anyway_is_not_understood_by_that(monkeypatch):
+    data = samples_of(["a", "b"])
+    data.reads = lambda index: True
+    monkeypatch.setattr(forgetting, "caption_ids", lambda *_: [[1], [2]])
+    found = torch.tensor([[-2.0, 0.0], [-9.0, 0.0]])  # "b" is the likelier of both
+    monkeypatch.setattr(forgetting, "caption_scores", lambda *_: found)
+    model = torch.nn.Linear(1, 1).train()
+    score = score_modality(model, SimpleNamespace(text_tokenizer=None), data, "heat")
+    assert (score.score, score.shuffled) == (1.0, 0.0)
+    assert not model.training
+
+
+def test_of_a_lone_caption_there_is_no_score(monkeypatch):
+    assert scored(monkeypatch, ["a", "a"], torch.zeros(2, 1)) is None
+
+
+def test_scores_of_a_stage_stand_beside_those_before_whole_or_not_at_all(tmp_path, monkeypatch):
+    scores = [ModalityScore("a", 9, 3, 0.5, None)]
+    note_scores(tmp_path, "one", scores)
+    note_scores(tmp_path, "two", [])
+    assert read_scores(tmp_path) == {"one": scores, "two": []}
+    monkeypatch.setattr(atomic_write, "flush", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        note_scores(tmp_path, "three", scores)
+    assert list(read_scores(tmp_path)) == ["one", "two"]
 
 
 def scored(monkeypatch, captions, likelihoods):

@@ -12,11 +12,13 @@ import pytest
 from fixtures.hand_made_evaluation import hand_made, result
 from PIL import Image
 
+from polysense.atomic_write import write_text
+from polysense.evaluation.report import report
 from polysense.evaluation.report.expert_routing import routing_weights
 from polysense.evaluation.report.loss_curves import draw_losses
 from polysense.evaluation.report.report import lead, ratio, remembered, shown, write_report
 from polysense.evaluation.result import NOUN, Metric
-from polysense.training.forgetting import ModalityScore
+from polysense.training.forgetting import ModalityScore, note_scores
 
 EMPTY = {"meta", "img", "br"}
 
@@ -94,10 +96,26 @@ def known(evaluated, tmp_path_factory):
     """The page of an evaluation whose every number is known, of images and of motions."""
     images, sounds = hand_made().modalities
     empty = result("image+imu", NOUN, (None, None, None), overlapping=("a is b",))
-    made = hand_made(images, replace(sounds, modality="imu"), empty)
-    path = write_report(
-        tmp_path_factory.mktemp("known"), made, evaluated.trainee.model, evaluated.config
-    )
+    odd = replace(sounds.answers[0], predicted="<i>odd</i>")
+    imu = replace(sounds, modality="imu", answers=(odd, *sounds.answers[1:]))
+    folder = tmp_path_factory.mktemp("known")
+    note_scores(folder, "pictures", [ModalityScore("image", 24, 12, 0.5, 0.1)])
+    note_scores(folder, "motions", [ModalityScore("image", 24, 12, 0.4, 0.2)])
+    first, second = evaluated.config.stages
+    first = replace(first, gradient_accumulation_steps=2, steps=80, learning_rate=0.002)
+    config = replace(evaluated.config, stages=(first, second))
+    written, logs = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            report, "write_text",
+            lambda path, text: (written.append(path.name), write_text(path, text)),
+        )  # fmt: skip
+        patch.setattr(
+            report, "draw_losses", lambda paths, to: (logs.extend(paths), draw_losses(paths, to))
+        )
+        path = write_report(folder, hand_made(images, imu, empty), evaluated.trainee.model, config)
+    assert written == ["report.html"]  # whole or not at all
+    assert logs == [folder / f"stages/{name}/log.jsonl" for name in ("pictures", "motions")]
     return path.read_text(encoding="utf-8")
 
 
@@ -126,6 +144,25 @@ def test_every_metric_stands_beside_its_baselines(known):
     assert ["accuracy (head noun)", "53 %", "11 %", "4.8 ×", "29 %"] in rows
     assert ["CIDEr", "123.4", "45.6", "2.7 ×", "78.9"] in rows
     assert ["median rank", "3", "12", "-", "-"] in rows
+
+
+def test_stages_parts_and_what_is_remembered_stand_in_their_columns(known, evaluated):
+    rows = rows_of(known)
+    assert ["pictures", "image", "caption", "connector", "80 steps", "4", "0.002"] in rows
+    assert ["motions", "all", "caption", "connector, tokenizers", "0.25", "6", "0.001"] in rows
+    assert ["image", "50 % 10 %", "40 % 20 %", "-20%"] in rows
+    model = evaluated.trainee.model
+    sizes = {part: sum(p.numel() for p in m.parameters()) for part, m in model.named_children()}
+    connector = f"{sizes['connector']:,}"
+    assert ["connector", connector, connector, "trained"] in rows
+    assert ["llm", f"{sizes['llm']:,}", "0", "frozen"] in rows
+    for modality, weights in routing_weights(model, evaluated.evaluation).items():
+        assert [modality, *(f"{100 * weight:.0f} %" for weight in weights)] in rows
+
+
+def test_what_is_said_is_no_markup(known):
+    assert "&lt;i&gt;odd&lt;/i&gt;" in known
+    assert "<i>odd" not in known
 
 
 def test_samples_and_records_are_counted(known):

@@ -60,6 +60,13 @@ def test_cider_clips_and_punishes_length():
     assert repeated < exact / 2
 
 
+def test_cider_is_the_mean_over_references_and_what_all_say_weighs_nothing():
+    said, one = ["a red car", "some boat"], [["a red car"], ["some blue boats"]]
+    twice = [group * 2 for group in one]
+    assert cider(said, twice) == pytest.approx(cider(said, one))
+    assert cider(["red car", "x"], [["red car"], ["red car"]]) == [0, 0]
+
+
 captions = st.lists(
     st.lists(st.sampled_from("a red dog cat runs in the sun".split()), min_size=4, max_size=9).map(
         " ".join

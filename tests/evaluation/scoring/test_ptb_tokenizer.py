@@ -55,6 +55,15 @@ def test_tokens_are_the_programs(pair):
     assert ptb_words(caption) == tokens.split(" ")
 
 
+@pytest.mark.parametrize(
+    ("word", "two"),
+    [("cannot", "can not"), ("gonna", "gon na"), ("gotta", "got ta"), ("wanna", "wan na"),
+     ("gimme", "gim me"), ("Lemme", "lem me")],
+)  # fmt: skip
+def test_words_that_are_two(word, two):
+    assert ptb_words(word) == two.split()
+
+
 @pytest.mark.parametrize("odd", ["\r", "\u2028", "|||", ".,;:", "", "a" * 10_000, "a." * 5_000])
 def test_odd_captions_shift_no_other(odd):
     reference = [["a red car on a road"], ["two blue boats at sea"], ["some green trees in rain"]]

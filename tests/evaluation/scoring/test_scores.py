@@ -102,11 +102,11 @@ def test_retrieval_by_hand():
 
 
 def test_the_median_is_no_mean():
-    """Ranks of the truth are 1, 1 and 4; of the strangers 2, 2 and 3 in one turn of two."""
+    """Ranks of the truth are 1, 1 and 4; those of the strangers 2, 4, 1 and 4, 2, 2."""
     scores = torch.tensor([[4.0, 3.0, 2.0, 1.0], [3.0, 4.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]])
     (_, rank) = retrieval_metrics("", scores, [0, 1, 3])
     assert rank.model == 1
-    assert rank.shuffled == 2  # of 2, 4; 4, 2; 1, 2: the lower middle
+    assert rank.shuffled == 2
 
 
 def test_retrieval_of_a_perfect_ranking():

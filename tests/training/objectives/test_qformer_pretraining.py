@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,13 +15,16 @@ from polysense.errors import PolysenseError
 from polysense.training.objectives import objective_named
 from polysense.training.objectives.qformer_pretraining import (
     Pairs,
+    check_one_signal,
     hard_negatives,
     itc,
     itg,
     itm,
+    paired,
 )
 from polysense.training.run import build, resolve, train
 from polysense.training.stage_checks import check_stages
+from polysense.types import Batch, Media, Message, Sample, Text
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,51 @@ def test_the_same_caption_is_no_wrong_one(pairs):
         :, 1
     ]
     assert torch.allclose(itm(alike), -only.sum() / 3, rtol=1e-5)
+
+
+def test_captions_are_compared_without_what_fills_them_up(pairs):
+    ids, mask = pairs.text_ids[[0, 0, 0]].clone(), pairs.text_mask[[0, 0, 0]]
+    assert not mask[0].all()
+    ids[1][mask[1] == 0] = 7
+    alike = replace(
+        pairs, text_ids=ids, text_mask=mask, decoder_input_ids=pairs.decoder_input_ids[[0, 0, 0]]
+    )
+    only = pairs.branch.itm_logits(pairs.features, ids, mask).log_softmax(1)[:, 1]
+    assert torch.allclose(itm(alike), -only.sum() / 3, rtol=1e-5)
+
+
+def test_a_batch_that_cannot_be_compared_is_refused(pairs):
+    captions = {
+        "text_ids": pairs.text_ids, "decoder_input_ids": pairs.decoder_input_ids,
+        "text_mask": pairs.text_mask,
+    }  # fmt: skip
+    model = SimpleNamespace(connector=SimpleNamespace(branches={"image": pairs.branch}))
+
+    def refusal(**features):
+        with pytest.raises(PolysenseError) as caught:
+            paired(model, Batch(features=features, signals={}, captions=captions), ("itc", "itm"))
+        return str(caught.value)
+
+    assert "the batch has image, imu: name one" in refusal(image=pairs.features, imu=pairs.features)
+    assert "the batch has none" in refusal()
+    assert "2 signals and 3 captions" in refusal(image=pairs.features[:2])
+    batch = Batch(features={"image": pairs.features}, signals={}, captions=captions)
+    total, count = paired(model, batch, ("itc", "itg"))
+    assert torch.allclose(total, itc(pairs) + itg(pairs))
+    assert int(count) == 3
+
+
+def test_a_sample_of_two_signals_is_refused():
+    red = Media("image", "red.png")
+
+    def sample(*media):
+        return Sample("two", (Message("user", media), Message("assistant", (Text("A."),))))
+
+    stage = Stage("s", ("connector",), objective="itc")
+    check_one_signal(stage, [sample(red), sample(red)])
+    for samples in ([sample(red), sample(red, red)], [sample(red, red)] * 2, [sample()] * 2):
+        with pytest.raises(PolysenseError, match=r"sample 'two' has [02]"):
+            check_one_signal(stage, samples)
 
 
 def test_every_learnt_part_gets_its_gradient(pairs):

@@ -82,10 +82,34 @@ def test_folders_of_other_things_are_left_alone(config, tmp_path):
     (tmp_path / "letters/one.txt").write_text("Dear all")
     with pytest.raises(PolysenseError, match="not empty and holds no run: give another"):
         check_folder(tmp_path / "letters", config)
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / "letters" / name).write_text("{}")
+    (tmp_path / "letters/config.json").write_text("{}")
+    assert not has_begun(tmp_path / "letters")  # a config alone is no model
+    (tmp_path / "letters/model.safetensors").write_text("{}")
+    assert has_begun(tmp_path / "letters")  # training anew would lose it
     with pytest.raises(PolysenseError, match="imported or saved"):
         check_folder(tmp_path / "letters", config)
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    for content in (b'{"recipe": ', b"\xff\xfe"):
+        (tmp_path / "run.json").write_bytes(content)
+        with pytest.raises(PolysenseError, match=r"run\.json is damaged: "):
+            read_run(tmp_path)
+
+
+def test_what_a_killed_process_left_blocks_nothing(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.run.json.writing-1").write_text("{")
+    (tmp_path / "run" / LOCK).touch()
+    check_folder(tmp_path / "run", config)
+
+
+def test_of_many_differences_four_are_named(config, tmp_path):
+    first = replace(config.stages[0], epochs=9, batch_size=9, learning_rate=9, packed_length=9)
+    other = replace(config, stages=(first, *config.stages[1:]), seed=9)
+    with pytest.raises(PolysenseError, match=r", and 1 more\. `polysense") as error:
+        check_folder(begun(tmp_path / "run", config), other)
+    assert str(error.value).count(" there and 9") == 4
 
 
 def test_a_run_in_place_of_an_llm_is_one_line(config, tmp_path):
