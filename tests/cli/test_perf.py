@@ -15,6 +15,12 @@ def test_an_unknown_benchmark_names_the_nearest_and_none_of_the_helpers(capsys):
     assert "measur" not in error
 
 
+def test_without_a_name_the_benchmarks_are_listed(capsys):
+    said = fails(capsys, "perf")
+    assert "which benchmark? There are: " in said
+    assert "packing" in said
+
+
 def test_options_go_to_the_benchmark_and_its_exit_code_becomes_ours(monkeypatch):
     started = []
 

@@ -15,6 +15,7 @@ STAGE = "stages.words."
     ("setting", "meant"),
     [
         ("lr=1e-4", f"did you mean {STAGE}learning_rate or stages.alignment.learning_rate or"),
+        ("steps=100", f"did you mean {STAGE}steps or "),
         ("epochs=3", f"did you mean {STAGE}epochs or "),
         ("learning_rte=1", f"did you mean {STAGE}learning_rate or "),
         ("bs=8", f"did you mean {STAGE}batch_size or "),

@@ -72,7 +72,7 @@ def test_tasks_make_conversations_and_name_the_known(tmp_path):
         samples_for("captions", records, READERS)
 
 
-def test_each_sense_is_asked_about_in_its_own_words():
+def test_each_modality_is_asked_about_in_its_own_words():
     names = [("fmri",), ("imu",), ("depth",), ("image", "image"), ("audio", "video")]
     records = [
         Record(f"{held} {i}", tuple(Media(name, "a") for name in held), "Words.")
@@ -93,7 +93,7 @@ def test_each_sense_is_asked_about_in_its_own_words():
     assert all(len(words) == 5 for words in asked.values())  # and the four that all share
 
 
-def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):
+def test_a_record_knows_its_modalities_and_where_it_is_from(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"x")
     (tmp_path / "a.png").write_bytes(b"x")
     line = {"image": "a.png", "audio": "a.wav", "caption": "A bell.", "source": " simulated "}
@@ -104,7 +104,7 @@ def test_a_record_knows_its_senses_and_where_it_is_from(tmp_path):
     assert (record.category, record.split) == ("", "")
 
 
-def test_lines_of_senses_that_the_run_lacks_are_left_out(tmp_path):
+def test_lines_of_modalities_that_the_run_lacks_are_left_out(tmp_path):
     for name in ("a.wav", "a.png"):
         (tmp_path / name).write_bytes(b"x")
     lines = [

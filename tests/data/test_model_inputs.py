@@ -25,11 +25,11 @@ def test_texts_without_places_get_a_signal_each_before_them():
         placed(["q", "r"], {"image": ["a", "b", "c"]}, HELD)
 
 
-def test_places_of_several_senses_are_widened_where_they_stand():
+def test_places_of_several_modalities_are_widened_where_they_stand():
     texts, media = placed(["<|imu|>a<|image|>"], {"image": "p", "imu": "m"}, HELD)
     assert texts == ["<|imu|>a<|image|><|image|>"]
     assert media == [{"image": ["p"], "imu": ["m"]}]
 
 
-def test_a_sense_may_be_named_in_the_plural():
+def test_a_modality_may_be_named_in_the_plural():
     assert given_signals({"images": 1, "imu": 2, "audio": None}, HELD) == {"image": 1, "imu": 2}

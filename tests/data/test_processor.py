@@ -132,7 +132,7 @@ def test_signals_come_as_people_have_them(processor, tmp_path):
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_each_sense_by_its_name_where_its_place_is(processor):
+def test_each_modality_by_its_name_where_its_place_is(processor):
     motion = torch.randn(40, 6).numpy()
     inputs = processor(
         text=["a <|imu|> b <|image|>", "<|image|> c"], image=[PICTURE] * 2, imu=motion

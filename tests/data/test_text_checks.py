@@ -45,7 +45,7 @@ def test_a_bad_text_names_its_line(tmp_path, text, words, index):
         read_manifest(tmp_path / "m.json", ["image"])
 
 
-def test_whole_emojis_and_places_of_senses_the_run_lacks_are_words():
+def test_whole_emojis_and_places_of_modalities_the_run_lacks_are_words():
     check_texts({"caption": "A \U0001f600 and <|smell|>, <|audio|>."}, ["image"])
     with pytest.raises(PolysenseError, match="holds the place of smell"):
         check_texts({"caption": "A <|smell|>."}, ["smell"])

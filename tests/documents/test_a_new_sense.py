@@ -78,7 +78,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_sense_is_short():
+def test_the_modality_is_short():
     assert len(MODALITY.splitlines()) <= 40
     assert [words[:2] for words in COMMANDS if words[0] == "polysense"] == [
         ["polysense", command]
@@ -113,7 +113,7 @@ def test_it_is_trained_beside_images(folder):
     assert {entry["modality"] for entry in result["modalities"]} == {"image", "ecg"}
 
 
-def test_the_checkpoint_finds_the_sense_and_reads_alike(folder, monkeypatch, tmp_path):
+def test_the_checkpoint_finds_the_modality_and_reads_alike(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # another working folder
     run = folder / "runs" / "ecg"
     model, processor = (c.from_pretrained(run) for c in (PolysenseModel, PolysenseProcessor))
@@ -134,10 +134,10 @@ def test_the_checkpoint_finds_the_sense_and_reads_alike(folder, monkeypatch, tmp
 
 def test_a_file_that_is_gone_or_moved(folder, tmp_path, capsys):
     """Last: it moves the page's file for a while, as a new process would meet it."""
-    from polysense.modalities import custom as sense_files
+    from polysense.modalities import custom
 
     run, file, moved = folder / "runs" / "ecg", folder / "ecg.py", tmp_path / "moved.py"
-    sense_files.load_file.cache_clear()
+    custom.load_file.cache_clear()
     file.rename(moved)
     try:
         with pytest.raises(PolysenseError, match=r"ecg\.py' does not exist.*--modality"):
@@ -151,4 +151,4 @@ def test_a_file_that_is_gone_or_moved(folder, tmp_path, capsys):
             PolysenseModel.from_pretrained(run, modalities=[str(other)])
     finally:
         moved.rename(file)
-        sense_files.load_file.cache_clear()
+        custom.load_file.cache_clear()

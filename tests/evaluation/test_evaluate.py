@@ -33,7 +33,7 @@ def records(modalities, count=3):
     ]
 
 
-def test_each_sense_is_scored_by_itself(evaluated):
+def test_each_modality_is_scored_by_itself(evaluated):
     evaluation, split = evaluated.evaluation, evaluated.trainee.split
     held_out = by_modalities(split.held_out)
     assert [r.modality for r in evaluation.modalities] == list(held_out)
@@ -71,10 +71,12 @@ def test_a_training_record_is_its_own_nearest_neighbour(evaluated):
         assert [cosine for _, cosine in found] == pytest.approx([1] * 4, abs=1e-5)
 
 
-def test_a_sense_never_trained_on_has_no_neighbour_and_samples_are_limited(evaluated, monkeypatch):
+def test_a_modality_never_trained_on_has_no_neighbour_and_samples_are_limited(
+    evaluated, monkeypatch
+):
     trainee = evaluated.trainee
     pictures = by_modalities(trainee.split.train)["image"]
-    settings = EvaluationConfig(max_new_tokens=3, limit=5)  # of three senses: two each
+    settings = EvaluationConfig(max_new_tokens=3, limit=5)  # of three modalities: two each
     parts = trainee.model, trainee.processor, trainee.cache
     bars = []
     monkeypatch.setattr(
@@ -179,7 +181,7 @@ def test_signals_are_asked_about_as_they_are_and_not_augmented(evaluated, monkey
     assert views == [0] * 3
 
 
-def test_how_many_of_each_sense():
+def test_how_many_of_each_modality():
     assert most_of_each(EvaluationConfig(), 8) == 60
     assert most_of_each(EvaluationConfig(per_modality=0), 8) == 0
     assert most_of_each(EvaluationConfig(limit=9), 8) == 2
@@ -198,7 +200,7 @@ def test_how_many_of_each_sense():
         EvaluationConfig(per_modality=-1)
 
 
-def test_groups_are_senses_and_single_ones_come_first():
+def test_groups_are_modalities_and_single_ones_come_first():
     text = Record("only words", (), "Nothing.")
     talk = Record("a talk", (Media("imu", "0"),), "")  # no caption to score
     mixed = [

@@ -53,7 +53,7 @@ def test_an_older_form_is_made_anew(tmp_path):
         assert read_evaluated(tmp_path / FILE) is None
 
 
-def test_means_count_every_sense_equally():
+def test_means_count_every_modality_equally():
     few = result("imu", LABEL, (0.9, 0.1, None), answers=answers(2))
     found = {metric.name: metric for metric in macro_average((*hand_made().modalities, few))}
     assert found[NAMED].model == pytest.approx((0.53 + 0.31 + 0.9) / 3)
@@ -92,7 +92,7 @@ def test_every_number_stands_in_its_column():
     }
 
 
-def test_a_line_a_sense_fits_a_terminal():
+def test_a_line_a_modality_fits_a_terminal():
     modalities = [result(name, NOUN, (1.0, 1.0, 1.0)) for name in ("audio+video", "image", "fmri")]
     long = replace(
         modalities[0], answers=tuple(replace(a, key=f"a/{'b' * 90}/{a.key}") for a in answers(9))

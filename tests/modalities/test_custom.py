@@ -86,7 +86,7 @@ def test_mistakes_are_one_line(code, source, words, tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_without_a_file_is_a_sense_of_the_package():
+def test_a_name_without_a_file_is_a_modality_of_the_package():
     with pytest.raises(PolysenseError, match="did you mean 'image'"):
         modality_class("imagge")
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_runs_no_code_that_the_user_did_not_name(file, tmp_path, mo
         modality_sources(noted, ["image"], run)
 
 
-def test_the_code_of_a_sense_is_what_its_file_holds(file):
+def test_the_code_of_a_modality_is_what_its_file_holds(file):
     heat = modality_class(str(file))
     before = code_of(heat)
     file.write_text(MODALITY + "\n# changed")
@@ -122,7 +122,7 @@ def test_the_code_of_a_sense_is_what_its_file_holds(file):
     assert code_of(MODALITIES["image"]) == ""
 
 
-def test_a_shards_extension_may_be_of_a_users_own_sense(file):
+def test_a_shards_extension_may_be_of_a_users_own_modality(file):
     claim = 'name = "heat"\n    extensions = ("warm", "t.gz")'
     file.write_text(MODALITY.replace('name = "heat"', claim))
     modality_class(str(file))

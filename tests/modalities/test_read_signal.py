@@ -59,7 +59,7 @@ def files(folder):
     ]
 
 
-def test_every_sense_reads_a_range_of_bytes_as_its_file(tmp_path):
+def test_every_modality_reads_a_range_of_bytes_as_its_file(tmp_path):
     for modality, path in files(tmp_path):
         assert torch.equal(read_signal(modality, sliced(path)), read_signal(modality, str(path)))
         assert content_digest(sliced(path)).digest() == content_digest(str(path)).digest()

@@ -22,7 +22,7 @@ def file(tmp_path):
     return tmp_path / "heat.py"
 
 
-def test_a_sense_takes_the_place_of_the_recipes(config, file):
+def test_a_modality_takes_the_place_of_the_recipes(config, file):
     changed = with_modalities(config, [str(file)])
     assert changed.model.modalities == {"heat": {}}
     assert changed.model.sources == {"heat": f"{file}:Heat"}
@@ -46,13 +46,13 @@ def test_a_tokenizer_learns_also_with_a_part_of_the_connector(config, file):
     assert changed.stages[1].trainable == ("llm.*lora_*",)
 
 
-def test_the_recipes_own_senses_keep_their_options_and_their_order(config, file):
+def test_the_recipes_own_modalities_keep_their_options_and_their_order(config, file):
     changed = with_modalities(config, ["image", f"{file}:Heat"])
     assert changed.model.modalities == {"image": {"size": 28}, "heat": {}}
     assert with_modalities(config, ["image"]) == config  # a picture's tokenizer has no parameters
 
 
-def test_unknown_senses_and_sources_without_a_sense(config):
+def test_unknown_modalities_and_sources_without_a_modality(config):
     with pytest.raises(PolysenseError, match="did you mean 'image'"):
         with_modalities(config, ["imge"])
     with pytest.raises(PolysenseError, match=r"model\.sources has 'heat', model\.modalities not"):

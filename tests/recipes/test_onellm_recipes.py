@@ -53,7 +53,7 @@ def test_progressive_alignment_with_and_without_replay():
     assert not any(stage.multi_signal for stage in (*spelled, *aligned[:3]))
 
 
-def test_later_senses_take_the_experts_as_they_are():
+def test_later_modalities_take_the_experts_as_they_are():
     *courses, tuning = progressive(replay=True)
     shared = "connector.blocks.0.wq"
     own = ("tokens.image", "input_projection.image.0.weight", "routers.image.fc1.bias", "end_tag.x")

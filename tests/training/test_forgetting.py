@@ -24,7 +24,7 @@ from polysense.training.forgetting import (
 from polysense.training.run import train
 
 
-def test_scores_are_laid_out_by_sense_and_stage():
+def test_scores_are_laid_out_by_modality_and_stage():
     first, second, other = (ModalityScore(name, 9, 3, 0.5, 0.1) for name in ("b", "b", "a"))
     stages = {"one": [first], "two": [other, second]}
     assert by_modality(stages) == {"b": [first, second], "a": [None, other]}
@@ -143,7 +143,7 @@ def test_a_lone_readable_signal_has_no_shuffled_score(monkeypatch):
     assert list(table.columns[1].cells) == ["1.00 (-)"]
 
 
-def test_every_known_sense_is_scored_after_each_stage(tmp_path):
+def test_every_known_modality_is_scored_after_each_stage(tmp_path):
     trainee = train(two_modalities_config(tmp_path / "parts"), tmp_path / "run")
     stages = read_scores(tmp_path / "run")
     found = {stage: [score.modality for score in scores] for stage, scores in stages.items()}

@@ -171,3 +171,37 @@ def test_copies_under_other_names_are_on_one_side_where_that_is_asked(config):
             for side in (split.train, split.held_out)
         ]
         assert sides[0].isdisjoint(sides[1]) is grouped
+
+
+def with_stage_manifests(config, first, second):
+    """The config whose two stages learn from manifests of their own."""
+    stages = [replace(config.stages[0], data=first), replace(config.stages[1], data=second)]
+    return replace(config, stages=tuple(stages))
+
+
+def test_a_file_of_two_manifests_keeps_the_group_and_the_side_of_the_first(config):
+    lines = lines_of(config)[:3]
+    first = [{**lines[0], "group": "walk", "split": "held_out"}, {**lines[1], "key": "b"}, lines[2]]
+    again = [{**line, "key": f"again{i}", "caption": "Again."} for i, line in enumerate(lines)]
+    config = with_data(config, written(config, "first.jsonl", first))
+    other = written(config, "other.jsonl", again)
+    records = {record.key: record for record in read_data(with_stage_manifests(config, other, ""))}
+    assert records["again0"].group == "walk"
+    assert records["again0"].split == "held_out"
+    assert records["again1"].group == "b"
+    assert records["again2"].group == lines[2]["image"]
+    assert {record.data for key, record in records.items() if key.startswith("again")} == {other}
+
+
+def test_a_manifest_of_two_stages_is_read_once(config):
+    other = written(config, "other.jsonl", lines_of(config)[:5])
+    records = read_data(with_stage_manifests(config, other, other))
+    assert sum(record.data == other for record in records) == 5
+
+
+def test_the_share_held_out_is_the_configs(config):
+    held = [
+        len(load_split(replace(config, data=replace(config.data, held_out=share))).held_out)
+        for share in (0.1, 0.5, 0.9)
+    ]
+    assert held[0] < held[1] < held[2]

@@ -12,7 +12,7 @@ from polysense.errors import PolysenseError, unknown_name
 
 def add_perf(command: argparse.ArgumentParser) -> None:
     """Add what `perf` takes."""
-    command.add_argument("name", help="name of a file in perf/, like packing")
+    command.add_argument("name", nargs="?", help="name of a file in perf/, like packing")
     command.add_argument("words", nargs=argparse.REMAINDER, help="its options, like --help")
     command.set_defaults(act=perf_command)
 
@@ -24,7 +24,9 @@ def perf_command(arguments: argparse.Namespace) -> None:
         raise PolysenseError(
             "benchmarks are in the repository only: install it with pip install -e"
         )
-    names = {path.stem for path in folder.glob("*.py")}
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    if arguments.name is None:
+        raise PolysenseError(f"which benchmark? There are: {', '.join(names)}")
     if arguments.name not in names:
         raise unknown_name("benchmark", arguments.name, names)
     command = [sys.executable, str(folder / f"{arguments.name}.py"), *arguments.words]

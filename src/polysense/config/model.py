@@ -1,4 +1,4 @@
-"""What a model is made of: LLM, encoder, connector, interaction, modalities."""
+"""What a model is made of: LLM, encoder, connector, fusion, modalities."""
 
 from __future__ import annotations
 

@@ -52,15 +52,15 @@ SAME: tuple[frozenset[str], ...] = tuple(
 def unknown_key(config: Any, where: str, name: str, known: Iterable[str]) -> PolysenseError:
     """Return the error for a key `name` that `config`, at the path `where`, does not have.
 
-    The hint is a field here that means the same, else one that is spelt nearly so, else the paths
-    below that end in such a field, or in one that is spelt nearly so.
+    The hint is a field here that means the same, else the paths below that end in this name, else a
+    field here that is spelt nearly so, else the paths below that end in a field of either kind.
     """
     known = sorted(known)
     kind = f"key in {where or 'the config'}"
     hints = same(name, known)
-    if not hints and not get_close_matches(name, known, n=1):
-        paths = dict.fromkeys(below(config))
-        fields = ends(paths)
+    paths = dict.fromkeys(below(config))
+    fields = ends(paths)
+    if not hints and (name in fields or not get_close_matches(name, known, n=1)):
         meant = [*same(name, fields), *({name} & fields)] or get_close_matches(name, fields, n=1)
         hints = [path for path in paths if path.rpartition(".")[2] in meant]
     if not hints:

@@ -1,7 +1,7 @@
 """Activation checkpointing: an LLM's layers forget what they computed and compute it again.
 
 As `gradient_checkpointing_enable` does in any model of transformers, but for two things. The
-backward pass comes when the context in which an interaction shows the signals is closed: what it
+backward pass comes when the context in which a fusion shows the signals is closed: what it
 showed is kept and shown again while a layer is recomputed. And layers recompute in evaluation mode
 too, since a frozen LLM stays in it (train mode would turn its dropout on).
 """

@@ -44,4 +44,5 @@ def load_pretrained(
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise PolysenseError(f"{what} {name!r} could not be loaded: {reason}") from error
+        here = "" if looks_local else "; nor is a folder of this name here"
+        raise PolysenseError(f"{what} {name!r} could not be loaded: {reason}{here}") from error

@@ -1,8 +1,8 @@
 """The model. `multimodal_inputs` and `forward` are the figure of the README, in code:
 
-    signal -> tokenizer -> encoder -> connector -> interaction -> LLM
+    signal -> tokenizer -> encoder -> connector -> fusion -> LLM
 
-The interaction puts embeddings among the LLM's words, or shows them to its layers.
+Fusion puts embeddings among the LLM's words, or shows them to its layers.
 Everything is found by the modality's name; nothing here knows a particular modality.
 """
 
@@ -49,7 +49,7 @@ class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedM
     tokenizers  {modality: signal -> tokens}
     encoder     tokens -> features [N, F, E]; frozen and referenced unless a stage learns it
     connector   features -> embeddings [N, M, D]
-    interaction how the LLM sees the embeddings: among its words, or inside its layers
+    fusion      how the LLM sees the embeddings: among its words, or inside its layers
     llm         any decoder-only transformers model
     """
 

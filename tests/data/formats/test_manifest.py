@@ -138,7 +138,7 @@ def test_a_line_is_one_json_object(root, text, words):
         parse_line(text, root, MODALITIES, "m.jsonl, line 7")
 
 
-def test_other_trainers_lists_are_the_senses_files(root):
+def test_other_trainers_lists_are_the_modalities_files(root):
     turns = [
         {"role": "user", "content": "Compare <image> with <image>."},
         {"role": "assistant", "content": "Alike."},

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from polysense.data.datasets import read_manifest
-from polysense.data.formats.line import sense_of_path
+from polysense.data.formats.line import modality_of_path
 from polysense.errors import PolysenseError
 
 MODALITIES = ["image", "audio"]
@@ -90,8 +90,8 @@ def test_a_damaged_table_is_one_line(root):
             read_manifest(root / name, MODALITIES)
 
 
-def test_a_files_ending_or_name_says_its_sense():
-    assert sense_of_path("sub/walk.imu.csv", MODALITIES, "row 2") == "imu"
-    assert sense_of_path("A.PNG", MODALITIES, "row 2") == "image"
+def test_a_files_ending_or_name_says_its_modality():
+    assert modality_of_path("sub/walk.imu.csv", MODALITIES, "row 2") == "imu"
+    assert modality_of_path("A.PNG", MODALITIES, "row 2") == "image"
     with pytest.raises(PolysenseError, match=r"row 2: no modality here reads 'a\.raw'"):
-        sense_of_path("a.raw", MODALITIES, "row 2")
+        modality_of_path("a.raw", MODALITIES, "row 2")

@@ -67,13 +67,13 @@ def test_samples_need_not_lie_together_and_keep_their_order(tmp_path):
     assert [(r.key, r.caption) for r in found] == [(f"0/{n}", f"A {n}.") for n in names]
 
 
-def test_any_sense_by_its_ending(tmp_path):
+def test_any_modality_by_its_ending(tmp_path):
     files = {"x.ogg": b"sound", "x.depth.npy": array([[1]]), "x.imu.csv": "1,2", "x.txt": "All."}
     (record,) = records(tmp_path / "0.tar", files)
     assert [m.modality for m in record.media] == ["audio", "depth", "imu"]
 
 
-def test_samples_of_senses_that_the_run_lacks_are_left_out(tmp_path):
+def test_samples_of_modalities_that_the_run_lacks_are_left_out(tmp_path):
     files = {"a.png": picture("red"), "a.txt": "A.", "b.ogg": b"sound", "b.txt": "B."}
     files |= {"c.png": picture("red"), "c.depth.png": picture("red"), "c.txt": "C."}
     files |= {"d.png": picture("red"), "d.json": {"depth": "png", "caption": "D."}}

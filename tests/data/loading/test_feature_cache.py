@@ -98,7 +98,7 @@ def test_another_tokenizer_or_own_code_is_another_entry(model, pictures, tmp_pat
     assert len(set(keys)) == 4
 
 
-def test_views_are_grouped_by_sense_in_their_order(model, pictures, tmp_path):
+def test_views_are_grouped_by_modality_in_their_order(model, pictures, tmp_path):
     cache = FeatureCache(tmp_path / "c", model, 2)
     cache.fill(pictures)
     found = cache.by_modality(pictures[::-1], 3)
@@ -107,7 +107,9 @@ def test_views_are_grouped_by_sense_in_their_order(model, pictures, tmp_path):
         assert torch.equal(view, cache.view(media, 1))
 
 
-def test_a_live_sense_keeps_signals_whatever_its_tokenizer(model, pictures, tmp_path, monkeypatch):
+def test_a_live_modality_keeps_signals_whatever_its_tokenizer(
+    model, pictures, tmp_path, monkeypatch
+):
     before = FeatureCache(tmp_path / "c", model, 1, live={"image"})
     before.fill(pictures)
     monkeypatch.setitem(model.tokenizers._modules, "image", torch.nn.Linear(2, 2))
@@ -118,7 +120,7 @@ def test_a_live_sense_keeps_signals_whatever_its_tokenizer(model, pictures, tmp_
     assert torch.equal(cache.view(pictures[0], 0), signal)
 
 
-def test_a_live_sense_is_augmented_anew_at_every_drawing(model, pictures, tmp_path):
+def test_a_live_modality_is_augmented_anew_at_every_drawing(model, pictures, tmp_path):
     cache = FeatureCache(tmp_path / "c", model, 2, live={"image"})
     cache.fill(pictures)
     drawn = [cache.view(pictures[0], number) for number in (0, 1, 2, 3, 1)]

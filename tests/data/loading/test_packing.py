@@ -37,7 +37,7 @@ def test_at_least_98_percent_of_positions_are_used(count, budget):
         assert rows == pack_lengths(list(lengths), budget)
 
 
-def test_the_mix_of_long_dialogues_and_captions_of_several_senses_is_packed_too():
+def test_the_mix_of_long_dialogues_and_captions_of_several_modalities_is_packed_too():
     mixed = [
         *caption_lengths(48, 1, places=6),
         *caption_lengths(40, 2, places=32),

@@ -62,7 +62,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page, evaluated):
     assert not list(evaluated.folder.glob(".*html*"))
 
 
-def test_every_sense_has_its_scores_pictures_and_origin(page, evaluated):
+def test_every_modality_has_its_scores_pictures_and_origin(page, evaluated):
     text, reader = page
     shown = {r.modality: min(18, r.scored) for r in evaluated.evaluation.modalities}
     pictures = sum(count * len(modality.split("+")) for modality, count in shown.items())

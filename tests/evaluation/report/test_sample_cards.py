@@ -28,7 +28,7 @@ def sound(path, seconds):
     return str(path)
 
 
-def test_each_sense_draws_its_signal_and_a_small_sound_can_be_played(tmp_path):
+def test_each_modality_draws_its_signal_and_a_small_sound_can_be_played(tmp_path):
     Image.new("RGB", (90, 40), (200, 30, 30)).save(tmp_path / "red.png")
     heard = sound(tmp_path / "short.wav", 0.5)
     shown = card(answer(("image", str(tmp_path / "red.png")), ("audio", heard)), MODALITIES)

@@ -51,7 +51,7 @@ def test_perfect_labels_are_never_met_again_in_shuffled_captions():
     assert found["BLEU-1"].shuffled == pytest.approx(0.5, abs=1e-6)  # "a"
 
 
-def test_exact_match_is_of_senses_with_few_captions_only():
+def test_exact_match_is_of_modalities_with_few_captions_only():
     assert LABEL not in named(caption_metrics(SORTED, SORTED, [], labels=False))
     assert are_labels(SORTED)
     assert not are_labels([f"Thing {i}." for i in range(5)] * 2)

@@ -56,7 +56,7 @@ def test_options_follow_the_family_and_the_preprocessor_file(tmp_path):
     assert (options["size"], options["mean"]) == (26, [0.1, 0.2, 0.3])
 
 
-def test_every_sense_made_of_pictures_gets_what_it_knows(tmp_path):
+def test_every_modality_made_of_pictures_gets_what_it_knows(tmp_path):
     VISION["siglip"]().save_pretrained(tmp_path)
     config = EncoderConfig("transformers", str(tmp_path))
     assert signal_options(config, ImageModality)["fit"] == "stretch"

@@ -146,7 +146,7 @@ def test_what_does_not_go_together_is_refused(parts, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_signals_of_two_senses_stand_in_reading_order():
+def test_signals_of_two_modalities_stand_in_reading_order():
     ids = torch.tensor([[1, 8, 2, 9, 9], [0, 0, 9, 1, 8]])
     eye, ear = torch.full((2, 3, 4), 1.0), torch.full((3, 3, 4), 2.0)
     eye[1] += 10

@@ -73,7 +73,7 @@ def test_before_the_first_step_the_llm_is_what_it_was(family, dtype):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_sense_has_weights_of_its_own(family):
+def test_a_modality_has_weights_of_its_own(family):
     """At positions of a modality, it is an LLM whose weights are the sum of both."""
     llm, x = build(family), inputs()
     expert = grown(VisualExpert(llm))

@@ -46,7 +46,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_one_manifest_holds_every_sense_and_is_read_back(root):
+def test_one_manifest_holds_every_modality_and_is_read_back(root):
     records = read_manifest(onellm_data.prepare(root), MODALITIES)
     assert {media.modality for record in records for media in record.media} == set(MODALITIES)
     both = [record for record in records if len(record.media) == 2]
@@ -60,7 +60,7 @@ def test_one_manifest_holds_every_sense_and_is_read_back(root):
             assert onellm_data.PROVENANCE[media.modality] in record.source
 
 
-def test_labels_are_listed_by_sense(root):
+def test_labels_are_listed_by_modality(root):
     text = onellm_data.prepare(root).read_text()
     labels = onellm_data.labels([json.loads(line) for line in text.splitlines()])
     assert labels[("fmri",)] == ["a fmri"]
@@ -68,7 +68,7 @@ def test_labels_are_listed_by_sense(root):
     assert labels[("video", "audio")] == ["rolling, French"]
 
 
-def test_what_is_real_and_what_is_not_is_said_of_every_sense():
+def test_what_is_real_and_what_is_not_is_said_of_every_modality():
     assert set(onellm_data.PROVENANCE) == set(MODALITIES)
     kinds = {modality: text.split(":")[0] for modality, text in onellm_data.PROVENANCE.items()}
     assert kinds["fmri"] == "simulated"

@@ -11,7 +11,7 @@ def sample(modality, label, number, split):
             "split": split}  # fmt: skip
 
 
-def test_labels_need_both_senses(monkeypatch):
+def test_labels_need_both_modalities(monkeypatch):
     monkeypatch.setattr(pairs, "PAIRS", {"train": 24, "held_out": 8})
     sides = [("train", n) for n in range(3)] + [("held_out", n) for n in range(3, 5)]
     videos = [sample("video", m, n, side) for m in ("rolling", "jumping") for side, n in sides]

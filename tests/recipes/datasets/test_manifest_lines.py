@@ -3,7 +3,7 @@
 from polysense.recipes.datasets import manifest_lines as lines
 
 
-def test_a_sense_is_written_once_and_its_paths_lead_from_the_root(tmp_path):
+def test_a_modality_is_written_once_and_its_paths_lead_from_the_root(tmp_path):
     calls = []
 
     def write(inside):

@@ -23,7 +23,7 @@ def test_one_layer_for_all_that_is_seen_and_low_rank_weights_in_the_llm():
     assert stage.modalities == ("image",)
 
 
-def test_each_sense_has_a_stage_that_moves_its_own_q_former():
+def test_each_modality_has_a_stage_that_moves_its_own_q_former():
     stages = x_llm(Path("data"), "pairs.jsonl").stages
     assert [stage.modalities for stage in stages] == [("image",), ("video",), ("audio",), ()]
     for stage in stages[:3]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from polysense.data.formats import table
-from polysense.data.formats.line import Line, as_line, sense_of_path
+from polysense.data.formats.line import Line, as_line, modality_of_path
 from polysense.data.formats.manifest import load_json
 from polysense.errors import PolysenseError
 
@@ -71,7 +71,7 @@ def files_with_texts(path: Path, modalities: Sequence[str]) -> Iterator[Line]:
     for key, text in texts.items():
         values: dict = {}
         for file in files[key]:
-            modality = sense_of_path(file.name, modalities, str(path))
+            modality = modality_of_path(file.name, modalities, str(path))
             values.setdefault(modality, []).append(file.relative_to(path).as_posix())
         values["caption"] = read_text(text)
         yield Line(values, str(text), path)

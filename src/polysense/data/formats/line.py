@@ -28,7 +28,7 @@ class Line:
     name: str = ""
 
 
-def sense_of_path(name: str, modalities: Sequence[str], where: str) -> str:
+def modality_of_path(name: str, modalities: Sequence[str], where: str) -> str:
     """Return the modality that reads a file, by its ending, or by its name, as walk.imu.csv."""
     every = [*modalities, *(modality for modality in MODALITIES if modality not in modalities)]
     modality = modality_of_extension(Path(name).name.partition(".")[2], every)
@@ -61,7 +61,7 @@ def as_line(
     for name in FILE_NAMES:
         if name in values and name not in modalities:
             file = values.pop(name)
-            put(values, sense_of_path(str(file), modalities, where), file, where)
+            put(values, modality_of_path(str(file), modalities, where), file, where)
     known = {
         *KNOWN_KEYS,
         *MODALITIES,

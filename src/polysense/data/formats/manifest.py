@@ -47,12 +47,12 @@ def parse_values(
     values: Any, root: Path, modalities: Sequence[str], where: str, name: str = ""
 ) -> Record | None:
     """Check what one line says, as parse_line does once its JSON is read."""
-    if names_other_sense(values, modalities):
+    if names_other_modality(values, modalities):
         return None
     return read_values(values, modalities, lambda file: str(find_file(file, root)), where, name)
 
 
-def names_other_sense(values: Any, modalities: Sequence[str]) -> bool:
+def names_other_modality(values: Any, modalities: Sequence[str]) -> bool:
     """Whether a line has a signal of a modality of Polysense that is not among `modalities`."""
     others = set(MODALITIES) - set(modalities)
     return isinstance(values, Mapping) and bool({*others, *map(plural, others)} & set(values))

@@ -19,7 +19,7 @@ from typing import Any
 from polysense.data.formats.manifest import (
     KNOWN_KEYS,
     load_json,
-    names_other_sense,
+    names_other_modality,
     plural,
     read_values,
 )
@@ -114,7 +114,7 @@ def read_sample(key: str, files: Files, modalities: Sequence[str], shard: Path) 
         if ending not in ("txt", "json")
     }
     values = said(files, [*modalities, *others], where)
-    if {*signals.values()}.intersection(others) or names_other_sense(values, modalities):
+    if {*signals.values()}.intersection(others) or names_other_modality(values, modalities):
         return None
     if not ({*modalities, *map(plural, modalities), "messages", "document"} & set(values)):
         for ending, modality in signals.items():

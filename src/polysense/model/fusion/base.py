@@ -1,12 +1,13 @@
 """Where the LLM meets the signals: among its words, or inside its layers.
 
-    input    embeddings take places in the text (LLaVA, BLIP-2, OneLLM); no weights
-    expert   as input, and the layers have weights of their own for those places (CogVLM)
-    gated    blocks between the layers look at the embeddings (Flamingo)
-    adapter  attention in the layers looks at them besides the text (LLaMA-Adapter)
+    input            embeddings take places in the text (LLaVA, BLIP-2, OneLLM); no weights
+    visual_expert    as input, and the layers have weights of their own for those places (CogVLM)
+    cross_attention  gated blocks between the layers look at the embeddings (Flamingo)
+    llama_adapter    attention in the layers looks at them besides the text (LLaMA-Adapter)
 
-For the last two a signal has one place in the text, which holds a learnt mark of its modality. All
-but "input" begin as what they are put into: before the first step the logits are the same.
+For the last two a signal has one place in the text, which holds a trainable embedding of its
+modality. All but "input" begin as what they are put into: before the first step the logits are the
+same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The input-layer interaction: embeddings of signals take the places held for them in the text.
+"""Fusion at the input: embeddings of signals take the places held for them in the text.
 
 In: word embeddings, ids with placeholders, embeddings per modality. Out: one sequence of
 embeddings. A mismatch of counts is an error that names the sample, the modality and both numbers;

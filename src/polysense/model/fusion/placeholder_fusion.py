@@ -82,7 +82,7 @@ def arrange_media(
     sizes = {name: given.shape[1] for name, given in embeddings.items()}
     if len(set(sizes.values())) > 1:
         raise PolysenseError(
-            "fusion.kind=cross_attention or adapter needs signals of as many embeddings, and these "
+            "fusion.kind=cross_attention or llama_adapter needs signals of as many embeddings, and these "
             f"differ: {sizes}; use a connector with queries (perceiver, qformer, resampler, upm)"
         )
     held = placeholder_mask(input_ids, placeholders)

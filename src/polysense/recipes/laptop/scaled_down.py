@@ -1,4 +1,4 @@
-"""A peer's recipe on two cores: its connector, interaction and freezing over the laptop's parts.
+"""A peer's recipe on two cores: its connector, fusion and freezing over the laptop's parts.
 
 LLM, encoder and pictures are those of the recipe `laptop`, sizes are small, and every recipe gets
 the same budget, so that what is compared is the way from features to words.
@@ -94,7 +94,7 @@ def is_llm_trainable(config: RunConfig) -> bool:
 
 
 def small_model(model: ModelConfig, data: LaptopData, sight: str, lora: bool) -> ModelConfig:
-    """Return a model of the laptop's parts with the connector and interaction of `model`."""
+    """Return a model of the laptop's parts with the connector and fusion of `model`."""
     return replace(
         model,
         llm=LanguageModelConfig(
