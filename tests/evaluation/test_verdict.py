@@ -7,8 +7,8 @@ from polysense.evaluation.result import NOUN
 from polysense.evaluation.verdict import (
     ALONE,
     BETTER,
-    BLIND,
     EQUAL,
+    SHUFFLED,
     UNKNOWN,
     WORSE,
     judged,
@@ -23,7 +23,7 @@ from polysense.evaluation.verdict import (
         ((0.40, 0.11, 0.29), EQUAL),  # 40 samples: a rate is known to 15 points
         ((0.40, 0.11, 0.50), EQUAL),
         ((0.40, 0.11, 0.60), WORSE),
-        ((0.25, 0.11, 0.00), BLIND),
+        ((0.25, 0.11, 0.00), SHUFFLED),
         ((0.53, 0.11, None), ALONE),
         ((0.53, None, 0.29), UNKNOWN),
         ((None, None, None), UNKNOWN),

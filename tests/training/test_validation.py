@@ -1,4 +1,4 @@
-"""The held-out loss is that of the samples, the blind one that of their neighbours' signals."""
+"""The held-out loss is that of the samples, the shuffled one that of their neighbours' signals."""
 
 import pytest
 import torch

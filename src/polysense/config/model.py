@@ -166,7 +166,7 @@ class FusionConfig:
     gates        of idefics' blocks: "one" a block, or one for "each" of the LLM's widths
     query_key_norm   whether the heads of idefics' blocks norm their queries and keys
     layers       top layers of the LLM that an adapter is in (None: all but the first)
-    prompts      learnt prompts that an adapter has in each of them
+    prompts      trainable prompts that an adapter has in each of them
     """
 
     kind: str = "input"

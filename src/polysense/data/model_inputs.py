@@ -124,7 +124,7 @@ def encoded_prompts(
     for prompt in texts:
         written = bool(begin) and begin in prompt
         coded = text_tokenizer(prompt, add_special_tokens=special and not written)
-        rows.append(TokenizedChat.asked(coded["input_ids"]))
+        rows.append(TokenizedChat.as_prompt(coded["input_ids"]))
     return rows
 
 

@@ -156,7 +156,7 @@ class PolysenseProcessor(ProcessorFiles):
             return texts if many else texts[0]
         if asked:
             prompts = (self.chat.prompt(c, form, continue_final_message) for c in conversations)
-            rows = [TokenizedChat.asked(ids) for ids in prompts]
+            rows = [TokenizedChat.as_prompt(ids) for ids in prompts]
         else:
             where = "conversation {}".format
             rows = [self.chat.encode(c, form, where(n)) for n, c in enumerate(conversations)]

@@ -44,7 +44,7 @@ class Predictor:
         return [Message("user", (*record.media, Text(self.config.question)))]
 
     def _encoded(self, asked: list[Message]) -> TokenizedChat:
-        return TokenizedChat.asked(self.processor.chat.prompt(asked, self.processor.form))
+        return TokenizedChat.as_prompt(self.processor.chat.prompt(asked, self.processor.form))
 
     def _lengths(self, records: Sequence[Record]) -> list[int]:
         return [len(self._encoded(self._asked(record)).ids) for record in records]

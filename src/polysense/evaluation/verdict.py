@@ -13,10 +13,10 @@ from polysense.evaluation.result import Evaluation, ModalityResult
 
 FEWEST = 20  # samples, below which a rate is known to no better than 22 points
 MORE = "score more held-out samples (polysense evaluate RUN --per-modality 36, or --data)"
-UNKNOWN, BLIND, ALONE, WORSE, EQUAL, BETTER = range(6)
+UNKNOWN, SHUFFLED, ALONE, WORSE, EQUAL, BETTER = range(6)
 SAID = {
     UNKNOWN: "too few held-out samples to tell",
-    BLIND: "no better with its own signals than with shuffled ones",
+    SHUFFLED: "no better with its own signals than with shuffled ones",
     ALONE: "better than with shuffled signals",
     WORSE: "worse than the nearest neighbour",
     EQUAL: "about as good as the nearest neighbour",
@@ -24,7 +24,7 @@ SAID = {
 }
 NEXT = {
     UNKNOWN: MORE,
-    BLIND: "see whether captions fit their signals, then train longer or on more of them",
+    SHUFFLED: "see whether captions fit their signals, then train longer or on more of them",
     ALONE: f"{MORE}, or compare with another encoder",
     WORSE: "train longer: the features tell more than the model says",
     EQUAL: "give more varied training samples, or an encoder that tells more apart",
@@ -38,7 +38,7 @@ def judged(result: ModalityResult) -> int:
     if accuracy.model is None or accuracy.shuffled is None:
         return UNKNOWN
     if accuracy.model - accuracy.shuffled <= result.interval:
-        return UNKNOWN if few else BLIND
+        return UNKNOWN if few else SHUFFLED
     if accuracy.neighbour is None:
         return ALONE
     ahead = accuracy.model - accuracy.neighbour

@@ -31,13 +31,13 @@ MODALITY = "image"  # what all families of transformers perceive
 class Imported:
     """A checkpoint without its LLM and encoder, which lie in folders by now.
 
-    encoder    how the encoder is read; its name is the caller's to fill in
-    connector  what the connector is built as
-    fill       loads what is ours (the connector, tokenizers) into a PolysenseModel, strictly
-    template   name of the chat template for an LLM that has none (data/chat/chat_templates.py)
-    modalities {modality: its options}, besides those that the encoder's pictures need
-    interaction how the LLM sees what the connector makes
-    account    where the checkpoint's tensors went, for imported.json; empty: all were placed
+    encoder         how the encoder is read; its name is the caller's to fill in
+    connector       what the connector is built as
+    fill            loads what is ours (the connector, tokenizers) into a PolysenseModel, strictly
+    template        name of the chat template for an LLM that has none (data/chat/chat_templates.py)
+    modalities      {modality: its options}, besides those that the encoder's images need
+    fusion          how the LLM sees what the connector makes
+    import_summary  where the checkpoint's tensors went, for imported.json; empty: all were placed
     """
 
     encoder: EncoderConfig

@@ -1,7 +1,7 @@
 """`PolysenseConfig`: what a checkpoint says about itself, as a transformers config.
 
 It holds the model's parts (a `ModelConfig` as plain JSON), the placeholder of each modality, and
-which parameters were learnt: those are in the checkpoint, all others are referenced by name.
+which parameters were trainable: those are in the checkpoint, all others are referenced by name.
 """
 
 from __future__ import annotations

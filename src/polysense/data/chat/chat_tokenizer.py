@@ -39,7 +39,7 @@ class TokenizedChat:
     labels: list[int]
 
     @classmethod
-    def asked(cls, ids: list[int]) -> Self:
+    def as_prompt(cls, ids: list[int]) -> Self:
         """Return a prompt: nothing of it is learnt."""
         return cls(ids, [IGNORED] * len(ids))
 

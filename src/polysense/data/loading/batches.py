@@ -73,7 +73,7 @@ class TrainingData:
     def prompt(self, index: int) -> TokenizedChat:
         """Return one sample without its last turn, as it is asked in evaluation."""
         asked = self.samples[index].messages[:-1]
-        return TokenizedChat.asked(self.processor.chat.prompt(asked, self.form))
+        return TokenizedChat.as_prompt(self.processor.chat.prompt(asked, self.form))
 
     def prompts(self, indices: Sequence[int]) -> Batch:
         """Return the prompts of some samples as a batch, padded on the right."""

@@ -23,7 +23,7 @@ LINES = (
 
 
 def draw_losses(logs: Sequence[Path], to: Path) -> None:
-    """Draw each stage's training, held-out and blind loss over its steps into the PNG `to`.
+    """Draw each stage's training, validation and shuffled loss over its steps into the PNG `to`.
 
     `logs` are the stages' JSONL logs; one that is not there (a stage that never ran) stays empty.
     """

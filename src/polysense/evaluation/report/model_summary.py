@@ -13,7 +13,7 @@ from polysense.model.trainable import named
 
 
 def part_rows(model: Any) -> list[tuple[str, int, int]]:
-    """Return (part, parameters, of them learnt) for each part of a model."""
+    """Return (part, parameters, of them trainable) for each part of a model."""
     rows = []
     for part, module in model.named_children():
         sizes = {f"{part}.{name}": p.numel() for name, p in module.named_parameters()}
@@ -41,7 +41,7 @@ def flow_rows(model: Any, modality: str) -> list[tuple[str, str]]:
 
 
 def print_description(model: Any, console: Console) -> None:
-    """Print the parts, what was learnt and what is frozen, and the flow of every modality."""
+    """Print the parts, what is trainable and what is frozen, and the flow of every modality."""
     parts = model.config.parts
     names = {
         "llm": parts.llm.name,
@@ -55,7 +55,7 @@ def print_description(model: Any, console: Console) -> None:
             column, justify="right" if column == "parameters" else "left", overflow="fold"
         )
     for part, size, trainable in part_rows(model):
-        state = "frozen" if not trainable else f"{trainable:,} learnt ({trainable / size:.1%})"
+        state = "frozen" if not trainable else f"{trainable:,} trainable ({trainable / size:.1%})"
         table.add_row(part, names.get(part, ""), f"{size:,}", state)
     console.print(table)
     for modality in model.modalities:

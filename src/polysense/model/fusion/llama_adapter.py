@@ -1,6 +1,6 @@
 """LLaMA-Adapter's way into the LLM (arXiv 2303.16199 and 2304.15010): prompts inside attention.
 
-In the top layers, attention looks at learnt prompts and at the signals' embeddings besides the
+In the top layers, attention looks at trainable prompts and at the signals' embeddings besides the
 text, through the layer's own frozen projections. What it finds there is added to what it found in
 the text, times a gate a head that begins at tanh(0) = 0: before the first step the LLM is, bit for
 bit, the one it was.

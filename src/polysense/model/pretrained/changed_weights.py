@@ -1,6 +1,6 @@
 """Which LLM and encoder weights differ from those a checkpoint refers to.
 
-A checkpoint names its frozen weights and holds the others. Which stages learnt what is noted, but a
+A checkpoint names its frozen weights and holds the others. What the stages trained is noted, but a
 loop of one's own notes nothing. So saving loads what loading will load, and compares: every tensor
 that differs goes into the checkpoint, and what could not come back is an error.
 """
@@ -30,7 +30,7 @@ class Changes:
     """What a model has that its references have not.
 
     parts         the model's parts as they are now: without LoRA, where that was merged for good
-    names         tensors that differ, as patterns for `PolysenseConfig.learnt`
+    names         tensors that differ, as patterns for `PolysenseConfig.trainable`
     fingerprints  {"llm": hash, "encoder": hash} of the references that were loaded
     generation    the LLM's generation_config, where it is another than the reference's
     """
@@ -85,7 +85,7 @@ def load_reference(part: str, load: Callable[[], Any]) -> Any:
 def changed_names(
     part: str, state: Tensors, reference: Tensors, trainable: Sequence[str]
 ) -> list[str]:
-    """Return the tensors of a part that differ from its reference's and are not `learnt` already.
+    """Return the tensors of a part that differ from its reference's and are not `trainable`.
 
     `part` alone, where all do. Raises PolysenseError where they differ in name, shape or ties.
     """

@@ -77,7 +77,7 @@ def holds_references(parts: ModelConfig) -> bool:
 
 
 def fingerprints(model: Any, references: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the hashes of the referenced weights; learnt ones keep the hash they started from.
+    """Return the hashes of the referenced weights; trained ones keep the hash they started from.
 
     That is noted in the config, or is of the `references` themselves; a new model's are its own.
     """

@@ -1,8 +1,8 @@
-"""Saving and loading: the checkpoint holds what was learnt, frozen weights are referenced.
+"""Saving and loading: the checkpoint holds what was trained, frozen weights are referenced.
 
 `SaveLoadMixin` is mixed into the model and replaces transformers' from_pretrained, which knows
 nothing of weights that live elsewhere. Loading is strict: every tensor must be known and every
-learnt one present, and the LLM and the encoder found must be those the checkpoint was trained on.
+trained one present, and the LLM and the encoder found must be those the checkpoint was trained on.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class SaveLoadMixin:
     ) -> None:
         """Write config.json and model.safetensors; with `include_frozen`, all weights.
 
-        Written is what was learnt, and whatever else differs from the LLM and the encoder that the
+        Written is what was trained, and whatever else differs from the LLM and the encoder that the
         config names. Each file appears whole or not at all: it is written beside its place, then
         renamed. `state_dict` stands for the model's own, where that is spread over processes; only
         the main process writes. `hub` are arguments of push_to_hub; others are an error.
