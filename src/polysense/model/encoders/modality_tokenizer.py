@@ -1,7 +1,7 @@
 """A modality's tokenizer as the universal encoder wants it: with a class token and positions.
 
 In: signals [N, ...]. Out: tokens [N, c + F, E], where c is 1 if the encoder has a class token. The
-tokenizer itself comes from modalities/; the position table is the modality's own and trained with it
+tokenizer itself comes from modalities/; the position table is the modality's own, trained with it
 (OneLLM, section 3.2: pictures keep the encoder's positions, every other modality learns its own).
 """
 

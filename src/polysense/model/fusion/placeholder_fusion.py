@@ -82,8 +82,8 @@ def arrange_media(
     sizes = {name: given.shape[1] for name, given in embeddings.items()}
     if len(set(sizes.values())) > 1:
         raise PolysenseError(
-            "fusion.kind=cross_attention or llama_adapter needs signals of as many embeddings, and these "
-            f"differ: {sizes}; use a connector with queries (perceiver, qformer, resampler, upm)"
+            "fusion.kind=cross_attention or llama_adapter needs signals of as many embeddings, and "
+            f"these differ: {sizes}; use a connector with queries (perceiver, qformer, resampler, upm)"
         )
     held = placeholder_mask(input_ids, placeholders)
     counts = media_counts(held)
