@@ -83,7 +83,7 @@ def arrange_media(
     if len(set(sizes.values())) > 1:
         raise PolysenseError(
             "fusion.kind=cross_attention or llama_adapter needs signals of as many embeddings, and "
-            f"these differ: {sizes}; use a connector with queries (perceiver, qformer, resampler, upm)"
+            f"these differ: {sizes}; use a connector with queries (perceiver, qformer, upm ...)"
         )
     held = placeholder_mask(input_ids, placeholders)
     counts = media_counts(held)
