@@ -45,7 +45,6 @@ TESTED_BY: dict[str, str] = {
     "model/forward_options.py": "model/test_transformers_methods.py",
     "model/fusion/base.py": "model/fusion/test_build.py",
     "model/fusion/placeholder_fusion.py": "model/fusion/test_build.py",
-    "model/hub.py": "model/pretrained/test_references.py",
     "model/llm/load.py": "model/llm/test_adapters.py",
     "model/llm/text_tokenizer.py": "model/test_gguf.py",
     "model/pretrained/save_load.py": "model/test_polysense_model.py",

@@ -123,3 +123,13 @@ def test_the_connector_has_it_where_space_is_set():
     assert one(torch.randn(2, 5, 10), "image").shape == (2, 3, 8)
     with pytest.raises(PolysenseError, match="set vocabulary too"):
         build_connector(ConnectorConfig("qformer", contrastive_width=6), ["image"], 10, 8, 1.0)
+
+
+@torch.no_grad()
+def test_a_caption_is_the_point_of_its_first_word():
+    branch = build()
+    _, ids, mask = some()
+    states = branch.former(None, ids, mask)
+    first = branch.text_projection(states[:, 0])
+    expected = first / first.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(branch.text_points(ids, mask), expected)

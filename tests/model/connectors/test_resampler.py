@@ -83,3 +83,26 @@ def test_positions_tell_the_places_of_features():
     for refused in (lambda: branch(torch.randn(1, 10, 16)), lambda: branch.num_embeddings(10)):
         with pytest.raises(PolysenseError, match="10 are none"):
             refused()
+
+
+@torch.no_grad()
+def test_a_perceiver_block_adds_to_its_latents():
+    """Flamingo, appendix A.1.1: latents + attention, then + feed-forward network."""
+    torch.manual_seed(0)
+    block = PerceiverBlock(16, 2, 24)
+    latents, media = torch.randn(2, 3, 16), torch.randn(2, 5, 16)
+    looked = latents + block.attend(latents, media)
+    torch.testing.assert_close(block(latents, media), looked + block.feedforward(looked))
+
+
+@torch.no_grad()
+def test_positions_are_of_queries_and_keys_and_not_of_values():
+    torch.manual_seed(0)
+    branch = CrossAttentionResampler(
+        12, lambda _: torch.nn.Identity(), width=16, queries=4, heads=2
+    )
+    features, places = torch.randn(1, 9, 12), sine_positions(3, 16, 2)
+    key = branch.key_norm(branch.key_projection(features))
+    query = branch.query_norm(branch.queries) + sine_positions(2, 16, 2)
+    expected, _ = branch.attention(query[None], key + places, key)
+    torch.testing.assert_close(branch(features), expected)

@@ -7,7 +7,7 @@ from torch import nn
 from polysense.config import EncoderConfig
 from polysense.errors import PolysenseError
 from polysense.modalities import ImageModality
-from polysense.model.encoders.base import weights_hash
+from polysense.model.encoders.base import pool, weights_hash
 from polysense.model.encoders.build import build_encoder
 from polysense.model.encoders.image_preprocessing import signal_options
 
@@ -55,3 +55,9 @@ def test_weights_and_settings_decide_the_hash():
     with torch.no_grad():
         module.weight[0, 0] += 1
     assert weights_hash(module) != before
+
+
+def test_a_map_is_pooled_to_means_in_reading_order():
+    grid = torch.arange(16.0).view(1, 1, 4, 4)
+    assert pool(grid, 2).tolist() == [[[2.5], [4.5], [10.5], [12.5]]]
+    assert pool(grid, None).flatten().tolist() == list(range(16))

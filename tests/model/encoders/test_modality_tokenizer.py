@@ -17,6 +17,7 @@ def test_class_token_and_positions():
     assert torch.allclose(tokens[:, 0], first + module.positions[0])
     assert torch.allclose(tokens[:, 1:], module.tokenizer(signals) + module.positions[1:])
     assert module.positions.requires_grad
+    assert 0.01 < module.positions.std() < 0.03  # as BERT's and ViT's begin
 
 
 def test_no_class_token_no_row_for_it():

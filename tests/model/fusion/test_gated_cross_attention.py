@@ -183,3 +183,38 @@ def test_media_that_lack_teach():
         pass
     with pytest.raises(PolysenseError, match="every_n_layers=9: the LLM has 4 layers"):
         GatedCrossAttention(llm, 20, every_n_layers=9)
+
+
+@torch.no_grad()
+def test_a_block_is_flamingos_formula():
+    """Both gates by tanh; attention and feed-forward network each behind a norm of its own."""
+    torch.manual_seed(2)
+    block = GatedCrossAttentionBlock(16, 20, 2, 24)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    x, media, everyone = torch.randn(2, 3, 16), torch.randn(2, 5, 20), torch.ones(2, 1, 3, 5)
+    key, value = block.remember(media)
+    query = block.query(block.norm(x))
+    heads = [slice(0, 64), slice(64, 128)]
+    scores = [(query[..., h] @ key[..., h].mT / 8).softmax(-1) @ value[..., h] for h in heads]
+    expected = x + block.attention_gate.tanh() * block.out(torch.cat(scores, dim=-1))
+    norm, inner, activation, outer = block.feedforward
+    fed = outer(activation(inner(norm(expected))))
+    expected = expected + block.feedforward_gate.tanh() * fed
+    torch.testing.assert_close(block(x, key, value, everyone.bool()), expected)
+
+
+@torch.no_grad()
+def test_a_layer_looks_at_the_last_signal_before_a_position_alone():
+    attention = gated(build())
+    ids = torch.tensor([[PICTURE, 11, PICTURE, 12]])
+    hidden, media = torch.randn(1, 4, 32), pictures(count=2)
+    other = media.clone()
+    other[:, 0] += 1
+    name = next(iter(attention.blocks))
+    found = [
+        attention._look(name, hidden, MediaContext.of(given, media_counts(ids == PICTURE)))
+        for given in (media, other)
+    ]
+    assert torch.equal(found[0][:, 2:], found[1][:, 2:])
+    assert not torch.allclose(found[0][:, :2], found[1][:, :2], atol=1e-3)

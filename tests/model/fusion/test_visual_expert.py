@@ -145,3 +145,10 @@ def test_llms_of_other_names_are_refused():
         llm = AutoModelForCausalLM.from_config(config)
         with pytest.raises(PolysenseError, match=words):
             VisualExpert(llm)
+
+
+@pytest.mark.parametrize(("family", "biased"), [("llama", False), ("qwen2", True)])
+def test_a_difference_has_a_bias_where_the_llms_layer_has_one(family, biased):
+    expert = VisualExpert(build(family))
+    assert (expert.layers["0"]["q_proj"].bias is not None) is biased
+    assert expert.layers["0"]["down_proj"].bias is None

@@ -7,8 +7,9 @@ import pytest
 import torch
 from fixtures.tiny_model import tiny_config
 
-from polysense import PolysenseModel
+from polysense import PolysenseModel, atomic_write
 from polysense.errors import PolysenseError
+from polysense.model.pretrained import checkpoint_files
 from polysense.model.pretrained.checkpoint_files import WEIGHTS, checkpoint_folder
 from polysense.training.run import build, resolve
 
@@ -102,3 +103,20 @@ def test_what_is_no_checkpoint_is_refused_by_what_it_is(tmp_path):
         checkpoint_folder(tmp_path)
     with pytest.raises(PolysenseError, match="does not exist"):
         checkpoint_folder(tmp_path / "gone")
+
+
+def test_every_file_reaches_the_disk_before_it_takes_its_place(model, tmp_path, monkeypatch):
+    events, rename = [], Path.replace
+
+    def renamed(path, target):
+        if Path(target).parent == tmp_path / "saved":
+            events.append(Path(target).name)
+        return rename(path, target)
+
+    monkeypatch.setattr(atomic_write, "flush", lambda path: events.append(f"flush {path.name}"))
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(checkpoint_files, "flush", lambda path: events.append("flush folder"))
+    model.save_pretrained(tmp_path / "saved")
+    assert events.index(f"flush {WEIGHTS}") < events.index(WEIGHTS)
+    assert events.index("flush config.json") < events.index(WEIGHTS)
+    assert events[-2:] == ["config.json", "flush folder"]
