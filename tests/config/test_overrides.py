@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from polysense.config import ModelConfig, RunConfig, Stage
-from polysense.config.overrides import apply, from_json, to_json
+from polysense.config.overrides import apply, from_json, to_json, whole_paths
 from polysense.errors import PolysenseError
 
 
@@ -132,3 +132,11 @@ def test_any_dataclass_will_do():
         apply(Whole(), ["part.size=2"])
     with pytest.raises(PolysenseError, match=r"shares\.a must be a number"):
         apply(Whole(), ["shares.a=much"])
+
+
+def test_an_option_of_a_modality_needs_not_its_whole_path():
+    places = {"imu": "model.modalities", "image": "model.modalities"}
+    settings = ["imu.gyroscope_unit=deg/s", "seed=1", "model.modalities.image.size=8", "imu=1"]
+    assert whole_paths(settings, places) == [
+        "model.modalities.imu.gyroscope_unit=deg/s", *settings[1:]
+    ]  # fmt: skip

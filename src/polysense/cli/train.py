@@ -126,9 +126,14 @@ def config_of_run(arguments: argparse.Namespace) -> RunConfig:
     return read_run(run_folder_of(arguments))
 
 
+def modality_places(config: RunConfig) -> dict[str, str]:
+    """Return where a config keeps each modality's options: `--set image.size=64` is short for it."""
+    return dict.fromkeys(config.model.modalities, "model.modalities")
+
+
 def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     """Return the config that `train` asks for; nothing is fetched, and --data is read."""
-    from polysense.config.overrides import apply
+    from polysense.config.overrides import apply, whole_paths
     from polysense.config.stage_options import parse_data, with_stage_data, without_stages
     from polysense.data.datasets import read_manifest
     from polysense.modalities import MODALITIES, modality_class
@@ -136,7 +141,8 @@ def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     from polysense.recipes.custom_modalities import with_modalities
 
     if arguments.recipe is None:
-        return apply(config_of_run(arguments), arguments.settings)
+        config = config_of_run(arguments)
+        return apply(config, whole_paths(arguments.settings, modality_places(config)))
     recipe = recipe_named(arguments.recipe)
     modalities = [modality_class(name).name for name in arguments.modalities]
     if not arguments.data and not set(modalities) <= set(MODALITIES):
@@ -147,7 +153,8 @@ def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
     config = recipe(cache, own or next(iter(of_stages.values()), None))
     if modalities:
         config = with_modalities(config, arguments.modalities)
-    config = without_stages(apply(config, arguments.settings), arguments.skipped)
+    settings = whole_paths(arguments.settings, modality_places(config))
+    config = without_stages(apply(config, settings), arguments.skipped)
     config = with_stage_data(config, own, of_stages)
     for place in dict.fromkeys(filter(None, (own, *of_stages.values()))):
         read_manifest(place, modalities or list(MODALITIES))

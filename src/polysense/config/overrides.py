@@ -11,7 +11,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union
 
 from polysense.config.near_names import unknown_key
@@ -96,6 +96,18 @@ def apply(config: Config, settings: Iterable[str]) -> Config:
             raise PolysenseError(f"--set {setting!r}: write it as path=value, like seed=1")
         config = replace_at(config, path.split("."), text, "")
     return config
+
+
+def whole_paths(settings: Iterable[str], places: Mapping[str, str]) -> list[str]:
+    """Return settings with whole paths: one that begins with a name of `places` lies there.
+
+    So an option is set as errors name it, `imu.gyroscope_unit`, in whatever config its modality is.
+    """
+    return [
+        f"{places[name]}.{setting}" if dot and name in places else setting
+        for setting in settings
+        for name, dot, _ in [setting.partition("=")[0].partition(".")]
+    ]
 
 
 def replace_at(config: Any, keys: list[str], text: str, where: str) -> Any:
