@@ -127,8 +127,9 @@ def config_of_run(arguments: argparse.Namespace) -> RunConfig:
 
 
 def modality_places(config: RunConfig) -> dict[str, str]:
-    """Return where a config keeps each modality's options: `--set image.size=64` is short for it."""
-    return dict.fromkeys(config.model.modalities, "model.modalities")
+    """Return where a config keeps the options of each modality, which --set may leave out."""
+    fields = vars(config)
+    return {name: "model.modalities" for name in config.model.modalities if name not in fields}
 
 
 def config_of(arguments: argparse.Namespace, cache: Path) -> RunConfig:
