@@ -8,6 +8,14 @@ from polysense.training import interruption
 from polysense.training.interruption import interruptible
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """As at a terminal; what was started in the background of a script ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_becomes_a_mark_and_the_handlers_come_back(number):
     before = signal.getsignal(number)
