@@ -17,6 +17,7 @@ import numpy as np
 from polysense.errors import PolysenseError
 from polysense.modalities.readers.column_names import listed
 from polysense.modalities.readers.point_cloud.cloud import GREY, Cloud, Reading, finite
+from polysense.modalities.readers.point_cloud.off_colours import add_off_colours
 
 TEXTURE_PIXELS = 89_000_000
 STL_TEXT = 4096  # bytes in which the first facet of a text STL stands
@@ -50,6 +51,8 @@ def read_mesh(data: bytes, kind: str, reading: Reading) -> Cloud:
     for node in scene.graph.nodes_geometry:
         transform, geometry = scene.graph[node]
         placed.append((scene.geometry[geometry], transform))
+    if kind == "off":
+        add_off_colours(placed[0][0], data, reading.name)
     # An instance refers to its mesh, so a small file can place a large mesh many times.
     reading.check(sum(len(mesh.vertices) for mesh, _ in placed), "vertices")
     areas = [face_areas(mesh, transform) for mesh, transform in placed]
