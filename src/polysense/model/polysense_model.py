@@ -26,7 +26,7 @@ from polysense.model.encoders.base import Encoder
 from polysense.model.encoders.build import build_encoder
 from polysense.model.encoders.modality_tokenizer import build_tokenizer
 from polysense.model.forward_options import checked_options, loss_output
-from polysense.model.fusion.base import Fusion
+from polysense.model.fusion.base import Fusion, Prompt
 from polysense.model.fusion.build import build_fusion
 from polysense.model.fusion.llm_hooks import LLMHooks
 from polysense.model.fusion.merge_embeddings import placeholder_mask
@@ -180,10 +180,9 @@ class PolysenseModel(SaveLoadMixin, Generation, TransformersMethods, PreTrainedM
         words = self.llm.get_input_embeddings()(
             input_ids.masked_fill(self.placeholder_mask(input_ids), 0)
         )
-        with self.fusion.conditioned_on(
-            words, input_ids, self.config.placeholders, embeddings, position_ids
-        ) as prompt:
-            yield prompt
+        prompt = Prompt(words, input_ids, self.config.placeholders, embeddings, position_ids)
+        with self.fusion.conditioned_on(prompt) as inputs:
+            yield inputs
 
     def forward(
         self,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -25,6 +26,29 @@ FUSION_KINDS = ("input", "cross_attention", "llama_adapter", "visual_expert")
 # Kinds whose signals hold one placeholder each, and whose embeddings do not stand in the text.
 PLACEHOLDER_KINDS = frozenset({"cross_attention", "llama_adapter"})
 Embeddings = Mapping[str, torch.Tensor]  # {modality: [N, M, D]}, in reading order
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the LLM is to see.
+
+    words         embeddings [B, T, D] of the text, anything where a signal has its place
+    input_ids     ids [B, T], a modality's placeholder at each of its places
+    placeholders  {modality: its id}
+    embeddings    {modality: [N, M, D]} of the signals
+    position_ids  [B, T], restarting at 0 with each sample, where samples share rows
+    """
+
+    words: torch.Tensor
+    input_ids: torch.Tensor
+    placeholders: Mapping[str, int]
+    embeddings: Embeddings
+    position_ids: torch.Tensor | None = None
+
+
+def merged(prompt: Prompt) -> torch.Tensor:
+    """Return the words [B, T, D] with the embeddings in their places."""
+    return merge_embeddings(prompt.words, prompt.input_ids, prompt.placeholders, prompt.embeddings)
 
 
 class Fusion(nn.Module, ABC):
@@ -40,18 +64,10 @@ class Fusion(nn.Module, ABC):
         return embeddings if self.in_sequence else 1
 
     @abstractmethod
-    def conditioned_on(
-        self,
-        words: torch.Tensor,
-        input_ids: torch.Tensor,
-        placeholders: Mapping[str, int],
-        embeddings: Embeddings,
-        position_ids: torch.Tensor | None = None,
-    ) -> AbstractContextManager[torch.Tensor]:
-        """Give the LLM's input for words [B, T, D]; inside the context, the LLM sees the signals.
+    def conditioned_on(self, prompt: Prompt) -> AbstractContextManager[torch.Tensor]:
+        """Give the LLM's input [B, T, D]; inside the context, the LLM sees the prompt's signals.
 
-        Where samples share rows, position_ids [B, T] restart at 0 with each. Raises PolysenseError
-        where places and signals differ in number.
+        Raises PolysenseError where places and signals differ in number.
         """
 
 
@@ -59,13 +75,6 @@ class InputFusion(Fusion):
     """Embeddings in the places of the text held for them: merge_embeddings.py, and nothing else."""
 
     @contextmanager
-    def conditioned_on(
-        self,
-        words: torch.Tensor,
-        input_ids: torch.Tensor,
-        placeholders: Mapping[str, int],
-        embeddings: Embeddings,
-        position_ids: torch.Tensor | None = None,
-    ) -> Iterator[torch.Tensor]:
+    def conditioned_on(self, prompt: Prompt) -> Iterator[torch.Tensor]:
         """Yield the words with the embeddings in place."""
-        yield merge_embeddings(words, input_ids, placeholders, embeddings)
+        yield merged(prompt)

@@ -14,7 +14,7 @@ from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
-from polysense.model.fusion.base import Embeddings, Fusion
+from polysense.model.fusion.base import Embeddings, Fusion, Prompt
 from polysense.model.fusion.gated_cross_attention import GatedCrossAttention
 from polysense.model.fusion.llama_adapter import LlamaAdapter
 from polysense.model.fusion.media_context import counts_before, media_counts
@@ -49,25 +49,19 @@ class PlaceholderFusion(Fusion):
         self.norm = nn.LayerNorm(len(mean)) if normed is None else nn.Identity()
 
     @contextmanager
-    def conditioned_on(
-        self,
-        words: torch.Tensor,
-        input_ids: torch.Tensor,
-        placeholders: Mapping[str, int],
-        embeddings: Embeddings,
-        position_ids: torch.Tensor | None = None,
-    ) -> Iterator[torch.Tensor]:
-        """Yield the words with the marks in place; modalities must have the same M."""
-        media, held = arrange_media(input_ids, placeholders, embeddings, self.width)
+    def conditioned_on(self, prompt: Prompt) -> Iterator[torch.Tensor]:
+        """Yield the words with the modalities' own embeddings in place; M must be the same."""
+        ids, placeholders, embeddings = prompt.input_ids, prompt.placeholders, prompt.embeddings
+        media, held = arrange_media(ids, placeholders, embeddings, self.width)
         media = self.norm(media.to(next(self.placeholder_embeddings.parameters()).dtype))
         placeholder_embeddings = {
             name: self.placeholder_embeddings[name].expand(len(signals), 1, -1)
             for name, signals in embeddings.items()
         }
         with self.attention.conditioned_on(
-            media, media_counts(held), counts_before(held, position_ids)
+            media, media_counts(held), counts_before(held, prompt.position_ids)
         ):
-            yield merge_embeddings(words, input_ids, placeholders, placeholder_embeddings)
+            yield merge_embeddings(prompt.words, ids, placeholders, placeholder_embeddings)
 
 
 def arrange_media(

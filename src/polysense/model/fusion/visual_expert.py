@@ -8,7 +8,7 @@ for text and W x + difference x for a modality. So the model begins, bit for bit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
@@ -19,9 +19,9 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 
 from polysense.errors import PolysenseError
-from polysense.model.fusion.base import Embeddings, InputFusion
+from polysense.model.fusion.base import InputFusion, Prompt, merged
 from polysense.model.fusion.llm_hooks import LLMHooks, decoder_layers, for_beams
-from polysense.model.fusion.merge_embeddings import merge_embeddings, placeholder_mask
+from polysense.model.fusion.merge_embeddings import placeholder_mask
 
 # Names of the linear layers, of LLaMA and its kin, that a modality has weights of its own for:
 # those before attention (fused in Phi-3) and of the feed-forward network. One set of each is
@@ -120,15 +120,8 @@ class VisualExpertFusion(InputFusion):
         self.expert = expert
 
     @contextmanager
-    def conditioned_on(
-        self,
-        words: torch.Tensor,
-        input_ids: torch.Tensor,
-        placeholders: Mapping[str, int],
-        embeddings: Embeddings,
-        position_ids: torch.Tensor | None = None,
-    ) -> Iterator[torch.Tensor]:
+    def conditioned_on(self, prompt: Prompt) -> Iterator[torch.Tensor]:
         """Yield the words with the embeddings in place, which are the expert's."""
-        prompt = merge_embeddings(words, input_ids, placeholders, embeddings)
-        with self.expert.conditioned_on(placeholder_mask(input_ids, placeholders)):
-            yield prompt
+        inputs = merged(prompt)
+        with self.expert.conditioned_on(placeholder_mask(prompt.input_ids, prompt.placeholders)):
+            yield inputs
