@@ -2,7 +2,14 @@
 
 import pytest
 
-from polysense.data.records import Record, is_held_out, split_named, split_records, with_unique_keys
+from polysense.data.records import (
+    Record,
+    Split,
+    is_held_out,
+    split_named,
+    split_records,
+    with_unique_keys,
+)
 from polysense.errors import PolysenseError
 from polysense.modalities.sources.file_parts import FileGroup
 from polysense.types import Media, Message, Text
@@ -94,3 +101,20 @@ def test_a_document_is_what_nobody_asked_for():
     assert Record("a", (), messages=(said,)).is_document
     assert not Record("a", (), messages=TURNS).is_document
     assert not Record("a", (), "A.").is_document
+
+
+def test_later_records_do_not_move_those_before_them():
+    """The second names a group of its own; the third still joins the first one's file."""
+    records = [
+        Record("a", (Media("image", "f.png"),), "A."),
+        Record("b", (Media("image", "f.png"),), "B.", group="own"),
+        Record("c", (Media("image", "f.png"),), "C."),
+    ]
+    assert [r.group for r in with_unique_keys(records, "m.jsonl")] == ["", "own", "a"]
+
+
+def test_a_record_with_one_bad_signal_is_left_out():
+    good, bad = Media("image", "good.png"), Media("image", "bad.png")
+    both, fine = Record("both", (good, bad), "A."), Record("fine", (good,), "B.")
+    split = Split([both, fine], [fine]).without({bad})
+    assert (split.train, split.held_out) == ([fine], [fine])

@@ -160,3 +160,12 @@ def test_wrong_options_are_refused():
     for options in ({"rate": 10}, {"std": 0}, {"stride": 0}, {"kernel": 200}, {"frames": 0}):
         with pytest.raises(PolysenseError):
             AudioModality(**options)
+
+
+def test_a_view_is_moved_in_time_as_drawn(monkeypatch):
+    draws = iter([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])  # moved by 10 frames, as loud, nothing masked
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor(next(draws)))
+    modality = AudioModality(mel_bins=16, frames=40, kernel=4)
+    signal = torch.randn(1, 16, 40) + 2
+    view = modality.augment(signal, torch.Generator())
+    torch.testing.assert_close(view, signal.roll(10, dims=-1))

@@ -209,3 +209,12 @@ def test_picture_and_example():
     assert fmri.FmriModality(normalise="none").normalise == "none"
     with pytest.raises(PolysenseError, match=r"fmri\.normalise"):
         FmriModality(normalise="max")  # pyright: ignore[reportArgumentType]
+
+
+def test_every_voxel_of_a_mask_that_is_not_zero_is_inside(tmp_path):
+    mask = np.zeros((2, 2, 1), np.float32)
+    mask[0, 0], mask[0, 1], mask[1, 1] = 1, 0.5, 7  # labels and shares
+    volume = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
+    path = save(tmp_path / "m.nii", mask)
+    modality = FmriModality(voxels=3, normalise="none", mask=str(path))
+    assert modality.read(str(save(tmp_path / "v.nii", volume))).tolist() == [0, 1, 3]

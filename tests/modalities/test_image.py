@@ -237,3 +237,15 @@ def test_a_margin_is_that_share_of_the_side_on_every_side():
     dark = modality.read(Image.new("RGB", (50, 50), "black"))[0] < 0.5
     assert dark.any(dim=0).nonzero().flatten().tolist() == list(range(4, 16))
     assert dark.any(dim=1).nonzero().flatten().tolist() == list(range(4, 16))
+
+
+def test_transparent_places_take_the_background():
+    modality = ImageModality(size=8, mean=(0, 0, 0), std=(1, 1, 1), background=(0, 0, 255))
+    signal = modality.read(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
+    assert signal[:, 4, 4].tolist() == [0, 0, 1]
+
+
+def test_a_tensor_may_have_its_channels_first_or_last():
+    last = torch.randint(0, 256, (9, 16, 3), dtype=torch.uint8)
+    assert torch.equal(PLAIN.read(last.permute(2, 0, 1)), PLAIN.read(last.numpy()))
+    assert torch.equal(PLAIN.read(last), PLAIN.read(last.numpy()))

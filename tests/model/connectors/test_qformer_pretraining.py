@@ -7,7 +7,7 @@ from torch import nn
 from polysense.config import ConnectorConfig
 from polysense.errors import PolysenseError
 from polysense.model.connectors.build import build_connector
-from polysense.model.connectors.qformer import QFormer, QFormerBranch
+from polysense.model.connectors.qformer import QFormer, QFormerBranch, attention_mode_mask
 from polysense.model.connectors.qformer_pretraining import QFormerPretrainingBranch, similarity
 
 QUERIES, VOCABULARY = 3, 30
@@ -133,3 +133,16 @@ def test_a_caption_is_the_point_of_its_first_word():
     first = branch.text_projection(states[:, 0])
     expected = first / first.norm(dim=-1, keepdim=True)
     torch.testing.assert_close(branch.text_points(ids, mask), expected)
+
+
+def test_queries_and_text_see_what_the_mode_says():
+    """Two queries before two words, of which the last is padding."""
+    mask = torch.tensor([[1, 0]])
+    queries, word, padding = [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]
+    expected = {
+        "separate": [queries, queries, [0, 0, 1, 0], [0, 0, 1, 1]],
+        "joint": [word, word, word, [1, 1, 1, 1]],
+        "causal": [queries, queries, word, [1, 1, 1, 1]],
+    }
+    for mode, rows in expected.items():
+        assert attention_mode_mask(mode, 2, mask)[0, 0].int().tolist() == rows, (mode, padding)

@@ -156,3 +156,13 @@ def test_signals_of_two_modalities_stand_in_reading_order():
     assert media[:, :, 0, 0].tolist() == [[1, 2, 2], [12, 11, 0]]
     with pytest.raises(PolysenseError, match="of as many embeddings"):
         arrange_media(ids, {"eye": 8, "ear": 9}, {"eye": eye[:, :2], "ear": ear}, 4)
+
+
+@torch.inference_mode()
+def test_an_llm_is_tried_as_if_no_fusion_were_in_it(parts):
+    model, processor = made(parts, "cross_attention")
+    expected = model.capabilities
+    vars(model).pop("capabilities")
+    batch = processor.apply_chat_template(asked("What is this?", "red"))
+    with model.multimodal_inputs(batch["input_ids"], batch["signals"]):
+        assert model.capabilities == expected

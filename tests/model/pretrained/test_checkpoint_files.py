@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures.tiny_model import tiny_config
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from polysense import PolysenseModel, atomic_write
 from polysense.errors import PolysenseError
@@ -120,3 +122,15 @@ def test_every_file_reaches_the_disk_before_it_takes_its_place(model, tmp_path, 
     assert events.index(f"flush {WEIGHTS}") < events.index(WEIGHTS)
     assert events.index("flush config.json") < events.index(WEIGHTS)
     assert events[-2:] == ["config.json", "flush folder"]
+
+
+def test_tensors_of_another_shape_are_named(model, tmp_path):
+    model.save_pretrained(tmp_path / "saved")
+    path = tmp_path / "saved" / WEIGHTS
+    with safe_open(path, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        header = opened.metadata()
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name][:1].contiguous()}, path, header)
+    with pytest.raises(PolysenseError, match=rf"another shape than the model's: \['{name}'\]"):
+        PolysenseModel.from_pretrained(tmp_path / "saved")
