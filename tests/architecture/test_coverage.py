@@ -19,7 +19,6 @@ TESTED_BY: dict[str, str] = {
     "data/formats/messages.py": "data/chat/test_chat_tokenizer.py",
     "data/placeholders.py": "data/chat/test_chat_tokenizer.py",
     "data/processor_files.py": "data/test_processor.py",
-    "data/prompts.py": "data/test_datasets.py",
     "errors.py": "data/chat/test_chat_tokenizer.py",
     "evaluation/console_tables.py": "evaluation/test_result.py",
     "evaluation/predictor.py": "evaluation/test_evaluate.py",

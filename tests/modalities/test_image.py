@@ -5,6 +5,7 @@ import os
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -240,12 +241,5 @@ def test_a_margin_is_that_share_of_the_side_on_every_side():
 
 
 def test_transparent_places_take_the_background():
-    modality = ImageModality(size=8, mean=(0, 0, 0), std=(1, 1, 1), background=(0, 0, 255))
-    signal = modality.read(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
-    assert signal[:, 4, 4].tolist() == [0, 0, 1]
-
-
-def test_a_tensor_may_have_its_channels_first_or_last():
-    last = torch.randint(0, 256, (9, 16, 3), dtype=torch.uint8)
-    assert torch.equal(PLAIN.read(last.permute(2, 0, 1)), PLAIN.read(last.numpy()))
-    assert torch.equal(PLAIN.read(last), PLAIN.read(last.numpy()))
+    blue = replace(PLAIN, background=(0, 0, 255))
+    assert blue.read(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))[:, 4, 4].tolist() == [0, 0, 1]

@@ -1,4 +1,4 @@
-"""Augmented views of an image: turned, scaled, flipped and moved as drawn."""
+"""Images in memory with channels in any place; views turned, scaled and flipped as drawn."""
 
 import pytest
 import torch
@@ -18,3 +18,10 @@ def test_a_view_is_scaled_and_flipped_as_drawn(monkeypatch, flip, dark):
     columns = (view[0, 20] < 0.5).nonzero().flatten()
     assert int((view[0, :, int(columns.float().mean())] < 0.5).sum()) == 22
     assert set(columns.tolist()) <= set(range(dark.start, dark.stop))
+
+
+def test_a_tensor_may_have_its_channels_first_or_last():
+    modality = ImageModality(size=16)
+    last = torch.randint(0, 256, (9, 16, 3), dtype=torch.uint8)
+    for tensor in (last, last.permute(2, 0, 1)):
+        assert torch.equal(modality.read(tensor), modality.read(last.numpy()))

@@ -31,3 +31,14 @@ def test_groups_take_turns_however_many_samples_they_have():
     assert {index: drawn.count(index) for index in groups[0]} == dict.fromkeys(groups[0], 10)
     assert max(pick.epoch for pick in picks if modalities[pick.index] == "audio") == 9
     assert BalancedSampler(groups, 6, seed=1).at(9) == picks[-6:]
+
+
+def test_groups_of_one_size_have_orders_of_their_own():
+    order = BalancedSampler((tuple(range(20)), tuple(range(20))), 40, seed=1)
+    picks = [pick.index for pick in order.at(0)]
+    assert picks[::2] != picks[1::2]
+
+
+def test_a_last_step_that_is_not_full_is_a_step():
+    assert BalancedSampler(TEN, 4, 3).steps(1) == 3
+    assert BalancedSampler(TEN, 5, 3).steps(0.5) == 1
