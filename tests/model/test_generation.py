@@ -215,3 +215,12 @@ def test_a_placeholder_becomes_a_word_of_its_row_and_pads_are_none():
     assert words_only(ids[:1], ids[:1] == 99, None).tolist() == expected[:1]
     signals_alone = torch.full((1, 3), 99)
     assert words_only(signals_alone, signals_alone == 99, None).tolist() == [[0, 0, 0]]
+
+
+def test_signals_that_were_encoded_already_are_continued_alike(made):
+    model, batch = made
+    embeddings = model.encode_signals(batch["signals"])
+    rest = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    options = {"do_sample": False, "min_new_tokens": NEW, "max_new_tokens": NEW}
+    found = model.generate(**rest, embeddings=embeddings, **options)
+    assert torch.equal(found, generate(made))

@@ -88,3 +88,20 @@ def test_without_prior_removes_what_every_picture_shares():
     found = pmi_scores(own + prior)
     assert torch.allclose(found, pmi_scores(own), atol=1e-4)
     assert ranks(found, range(4)).tolist() == [1, 1, 1, 1]
+
+
+def test_the_prior_is_a_mean_over_signals():
+    """Where all signals say the same of a caption, nothing is left of it."""
+    assert pmi_scores(torch.tensor([[-3.0, -5.0], [-3.0, -5.0]])).abs().max() < 1e-6
+    found = pmi_scores(torch.tensor([[0.5], [0.25]]).log())
+    torch.testing.assert_close(found, torch.tensor([[0.5 / 0.375], [0.25 / 0.375]]).log())
+
+
+def test_a_caption_has_no_special_tokens_but_its_end():
+    class Words:
+        eos_token_id = 9
+
+        def __call__(self, text, add_special_tokens):
+            return {"input_ids": [1, *range(len(text))] if add_special_tokens else [4, 5]}
+
+    assert caption_ids(Words(), ["A."]) == [[4, 5, 9]]

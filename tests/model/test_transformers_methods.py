@@ -136,3 +136,11 @@ def test_a_model_without_memory_has_the_names_and_shapes_of_one_with(parts, kind
     assert {p.device.type for p in empty.parameters()} == {"meta"}
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == shapes
+
+
+def test_another_attention_is_found_out_about_anew(parts):
+    model, _ = made(parts, "input")
+    before = model.capabilities
+    model.set_attn_implementation("eager")
+    assert "capabilities" not in vars(model)
+    assert model.capabilities == before

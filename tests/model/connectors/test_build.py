@@ -12,6 +12,7 @@ from polysense.config.overrides import apply, from_json, to_json
 from polysense.config.run import RunConfig
 from polysense.errors import PolysenseError
 from polysense.model.connectors.build import build_connector
+from polysense.model.connectors.mlp import feature_norm
 from polysense.model.polysense_model import PolysenseModel
 from polysense.training.run import train
 
@@ -144,3 +145,8 @@ def test_a_run_learns_with_it_and_loads_again(kind, tmp_path):
     assert model.config.parts.connector == config.model.connector
     embedded = model.connect("image", torch.randn(2, 4, model.encoder.width))
     assert embedded.shape[:2] == (2, model.connector.num_embeddings(4))
+
+
+def test_a_norm_stands_before_where_it_is_asked_for():
+    assert isinstance(feature_norm(ConnectorConfig("mlp"), 8), torch.nn.LayerNorm)
+    assert isinstance(feature_norm(ConnectorConfig("mlp", norm=False), 8), torch.nn.Identity)

@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from polysense.errors import PolysenseError
-from polysense.model.connectors.abstractor import ChannelNorm, ConvolutionalAbstractor
+from polysense.model.connectors.abstractor import (
+    ChannelNorm,
+    ConvolutionalAbstractor,
+    ConvolutionBlock,
+)
 from polysense.model.connectors.pooling import AveragePool, TokenMerge
 
 
@@ -81,3 +85,8 @@ def test_pool_counts_what_it_gives(positions, queries):
     branch = AveragePool(2, keep, queries)
     found = branch(torch.randn(1, positions, 2)).shape[1]
     assert found == branch.num_embeddings(positions) <= queries
+
+
+def test_a_block_mixes_places_channel_by_channel():
+    block = ConvolutionBlock(8, 16)
+    assert block.before[3].weight.shape == (16, 1, 3, 3)  # depthwise

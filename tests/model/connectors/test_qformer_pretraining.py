@@ -146,3 +146,17 @@ def test_queries_and_text_see_what_the_mode_says():
     }
     for mode, rows in expected.items():
         assert attention_mode_mask(mode, 2, mask)[0, 0].int().tolist() == rows, (mode, padding)
+
+
+@torch.no_grad()
+def test_a_match_is_the_mean_of_the_queries_and_a_guess_sees_no_later_word():
+    branch = build()
+    features, ids, mask = some()
+    states = branch.former(branch.feature_norm(features), ids, mask, "joint")[:, :QUERIES]
+    expected = branch.itm_head(states).mean(dim=1)
+    torch.testing.assert_close(branch.itm_logits(features, ids, mask), expected)
+    later = ids.clone()
+    later[:, -1] = ids[:, -1] % (VOCABULARY - 1) + 1
+    found = [branch.itg_logits(features, words, mask)[0] for words in (ids, later)]
+    torch.testing.assert_close(found[0][:-1], found[1][:-1])
+    assert not torch.allclose(found[0][-1], found[1][-1])

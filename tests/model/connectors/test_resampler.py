@@ -106,3 +106,8 @@ def test_positions_are_of_queries_and_keys_and_not_of_values():
     query = branch.query_norm(branch.queries) + sine_positions(2, 16, 2)
     expected, _ = branch.attention(query[None], key + places, key)
     torch.testing.assert_close(branch(features), expected)
+
+
+def test_latents_begin_with_unit_variance_all_different():
+    branch = PerceiverResampler(64, lambda _: torch.nn.Identity(), queries=32, layers=1, heads=2)
+    assert float(branch.latents.std()) == pytest.approx(1, rel=0.1)

@@ -137,3 +137,10 @@ def test_tags_of_the_modality_stand_around_its_queries():
     assert torch.equal(found[:, 0], module.start_tag["audio"].expand(2, -1))
     assert torch.equal(found[:, 1:-1], module.project(features, "audio"))
     assert torch.equal(found[:, -1], module.end_tag["audio"].expand(2, -1))
+
+
+def test_an_output_begins_as_large_as_a_words_embedding():
+    config = ConnectorConfig("upm", experts=2, layers=1, heads=2, queries=3)
+    module = UniversalProjection(config, ["image"], 16, 24, 0.5)
+    found = module(torch.randn(4, 7, 16), "image")[:, 1:-1]
+    assert float(found.detach().std()) == pytest.approx(0.5, rel=0.1)

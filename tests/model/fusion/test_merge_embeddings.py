@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from polysense.errors import PolysenseError
-from polysense.model.fusion.merge_embeddings import merge_embeddings
+from polysense.model.fusion.merge_embeddings import merge_embeddings, placeholder_mask
 
 IDS = torch.tensor([[1, 90, 90, 2, 91], [90, 90, 3, 90, 90]])
 PLACES = {"image": 90, "audio": 91}
@@ -33,3 +33,9 @@ def test_each_signal_goes_to_its_place_in_reading_order():
 def test_a_mismatch_names_modality_and_both_numbers(given, words):
     with pytest.raises(PolysenseError, match=words):
         merge_embeddings(torch.zeros(2, 5, 4), IDS, PLACES, given)
+
+
+def test_places_of_every_modality_are_held():
+    ids = torch.tensor([[1, 90, 2, 91], [91, 90, 3, 4]])
+    held = placeholder_mask(ids, {"image": 90, "audio": 91})
+    assert held.int().tolist() == [[0, 1, 0, 1], [1, 1, 0, 0]]

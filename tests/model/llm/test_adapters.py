@@ -14,7 +14,15 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from polysense import PolysenseModel
 from polysense.config import LanguageModelConfig, LoraConfig
 from polysense.errors import PolysenseError
-from polysense.model.llm.adapters import ADAPTER, merge_lora, save_lora, without_lora
+from polysense.model.llm import load
+from polysense.model.llm.adapters import (
+    ADAPTER,
+    adapter_layers,
+    check_adapters,
+    merge_lora,
+    save_lora,
+    without_lora,
+)
 from polysense.model.llm.load import load_llm
 from polysense.training.run import build, resolve
 
@@ -153,3 +161,23 @@ def test_the_scale_is_alpha_over_rank_and_weights_are_fp32_beside_bf16(tmp_path)
     assert load_llm(LanguageModelConfig(folder), torch.float32).generation_config.pad_token_id == 7
     with pytest.raises(PolysenseError, match="names no layer of this LLM: nowhere"):
         load_llm(replace(config, lora=replace(lora, targets=("nowhere",))), torch.float32)
+
+
+def test_a_merged_adapter_that_is_still_there_is_not_saved(made):
+    model, _ = made
+    for layer in adapter_layers(model.llm):
+        layer.merge()
+    with pytest.raises(PolysenseError, match="would act twice"):
+        check_adapters(model)
+
+
+def test_config_and_weights_are_of_the_revision(tmp_path, monkeypatch):
+    folder, revisions, read = str(save_llm(tmp_path / "llm")), [], load.load_pretrained
+
+    def noted(what, loader, name, revision, **options):
+        revisions.append(revision)
+        return read(what, loader, name, None, **options)
+
+    monkeypatch.setattr(load, "load_pretrained", noted)
+    load_llm(LanguageModelConfig(folder, revision="v2"), torch.float32)
+    assert revisions == ["v2", "v2"]

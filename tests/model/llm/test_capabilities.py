@@ -69,3 +69,10 @@ def test_spans_of_positions_are_reaches_too():
     llm = family_llm("Phi-3")
     llm.config.rope_parameters = {"original_max_position_embeddings": 5}
     assert shortest_reach(llm) == 5
+
+
+def test_a_cap_of_the_logits_is_found_in_the_config():
+    llm = family_llm("Gemma 2")
+    cap = llm.config.get_text_config().final_logit_softcapping
+    assert find_capabilities(llm).logit_transform == LogitTransform(1.0, cap)
+    assert cap

@@ -146,3 +146,8 @@ def test_only_the_main_process_writes_and_a_gathered_state_is_used(saved, tmp_pa
     model.save_pretrained(tmp_path / "main", state_dict=state, safe_serialization=True)
     again = PolysenseModel.from_pretrained(tmp_path / "main").state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+
+
+def test_auto_is_the_best_device_there_is():
+    best = torch.accelerator.current_accelerator() or torch.device("cpu")
+    assert LoadingOptions.read({"device_map": "auto"}, True).device == best

@@ -4,6 +4,7 @@ import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -153,3 +154,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(model, tmp_path):
     for place in ("file", "file/below"):
         with pytest.raises(PolysenseError, match="cannot be written"):
             model.save_pretrained(tmp_path / place)
+
+
+def test_what_was_trained_keeps_the_hash_it_started_from():
+    model = SimpleNamespace(config=SimpleNamespace(fingerprints={"llm": "noted"}))
+    found = references.fingerprints(model, {"llm": "loaded", "encoder": "seen"})
+    assert found == {"llm": "noted", "encoder": "seen"}
