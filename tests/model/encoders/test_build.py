@@ -207,3 +207,11 @@ def test_gradients_reach_the_tokens_and_not_the_encoder(tmp_path):
     assert all(weight.grad is None for weight in encoder.parameters())
     with pytest.raises(PolysenseError, match=r"takes tokens \[N, F, 16\]"):
         encoder.encode(torch.randn(2, 5, 8))
+
+
+def test_an_encoder_is_the_same_in_either_precision_and_its_features_are_not(tmp_path):
+    VISION["clip"]().save_pretrained(tmp_path)
+    config = EncoderConfig("transformers", str(tmp_path))
+    whole, half = (build_encoder(config, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert whole.identity() == half.identity()
+    assert whole.fingerprint() != half.fingerprint()

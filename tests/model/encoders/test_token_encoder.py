@@ -86,3 +86,15 @@ def test_an_encoder_decoder_is_refused(vision, tmp_path):
     ).save_pretrained(tmp_path / "t5")
     with pytest.raises(PolysenseError, match="encoder-decoder"):
         build_encoder(EncoderConfig(**vision, token_encoder=str(tmp_path / "t5")), torch.float32)
+
+
+def test_what_decides_the_images_features_is_among_its_settings(vision, tmp_path):
+    save_bert(tmp_path / "bert", 8)
+    settings = {
+        build_encoder(
+            EncoderConfig(**vision, token_encoder=str(tmp_path / "bert"), layer=layer),
+            torch.float32,
+        ).settings()
+        for layer in (-1, -2)
+    }
+    assert len(settings) == 2

@@ -124,13 +124,16 @@ def test_every_file_reaches_the_disk_before_it_takes_its_place(model, tmp_path, 
     assert events[-2:] == ["config.json", "flush folder"]
 
 
-def test_tensors_of_another_shape_are_named(model, tmp_path):
+def test_tensors_of_another_shape_and_unknown_ones_are_named(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     path = tmp_path / "saved" / WEIGHTS
     with safe_open(path, "pt") as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         header = opened.metadata()
     name = next(iter(tensors))
+    save_file({**tensors, "more": torch.ones(1)}, path, header)
+    with pytest.raises(PolysenseError, match=r"0 tensors missing .* 1 unknown \['more'\]"):
+        PolysenseModel.from_pretrained(tmp_path / "saved")
     save_file({**tensors, name: tensors[name][:1].contiguous()}, path, header)
     with pytest.raises(PolysenseError, match=rf"another shape than the model's: \['{name}'\]"):
         PolysenseModel.from_pretrained(tmp_path / "saved")
