@@ -14,6 +14,7 @@ from polysense.errors import PolysenseError
 from polysense.model.connectors.build import build_connector
 from polysense.model.connectors.mlp import feature_norm
 from polysense.model.polysense_model import PolysenseModel
+from polysense.training import run as runs
 from polysense.training.run import train
 
 SIZES = {
@@ -150,3 +151,13 @@ def test_a_run_learns_with_it_and_loads_again(kind, tmp_path):
 def test_a_norm_stands_before_where_it_is_asked_for():
     assert isinstance(feature_norm(ConnectorConfig("mlp"), 8), torch.nn.LayerNorm)
     assert isinstance(feature_norm(ConnectorConfig("mlp", norm=False), 8), torch.nn.Identity)
+
+
+@torch.no_grad()
+def test_embeddings_begin_as_large_as_the_llms_words(tmp_path):
+    torch.manual_seed(0)
+    model, _ = runs.build(runs.resolve(tiny_config(tmp_path / "parts", kind="linear")))
+    found = model.eval().connect("image", torch.randn(64, 4, model.encoder.width))
+    words = model.input_embeddings
+    assert float(found.std()) == pytest.approx(float(words.std()), rel=0.25)
+    assert float(words.std()) < 0.3
